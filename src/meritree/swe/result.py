@@ -1,0 +1,189 @@
+"""What `meritree fix` is asked and what it answers: options, results, progress events.
+
+Plain data, shared by the search (which fills it), the command line and the views (which
+show it). The JSON form is documented in docs/fix-json.md and versioned by SCHEMA_VERSION.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from meritree.value.estimate import Estimate
+
+SCHEMA_VERSION = 1
+
+Status = Literal[
+    "verified",  # at least one patch passed the final check, twice, in fresh processes
+    "unverified",  # a patch passed in the search, none passed the final check
+    "not-found",  # the budget ended without a patch that passes
+    "already-passing",  # no test fails: nothing to fix
+    "no-judge",  # nothing to judge a patch by (no failing test, no model)
+    "interrupted",  # stopped before the end; `meritree resume` continues
+]
+
+EXIT_CODES: Mapping[str, int] = {
+    "verified": 0,
+    "already-passing": 0,
+    "unverified": 1,
+    "not-found": 1,
+    "no-judge": 1,
+    "interrupted": 130,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FixOptions:
+    """Everything that decides a run. Defaults are the documented ones."""
+
+    repo: Path
+    issue: str = ""  # the issue's text (already read from its file or standard input)
+    test_command: str | None = None  # None: detected
+    failing_tests: tuple[str, ...] = ()  # node ids; empty: every test that fails is a target
+    python: Path | None = None  # interpreter of the repository's tests; None: detected
+    policy: Literal["auto", "repair", "model"] = "auto"
+    strategy: str = "puct"
+    budget_tests: int = 2000  # candidate evaluations
+    budget_seconds: float = 300.0  # wall clock of the search
+    budget_usd: float = 0.0
+    workers: int = 1
+    seed: int = 0
+    sandbox: str = "auto"
+    out: Path | None = None  # None: a new folder `meritree-runs/<name>-<time>` below the cwd
+    apply: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TestOutcome:
+    """How one test went: ``passed``, ``failed``, ``error``, ``timeout`` or ``skipped``."""
+
+    __test__ = False  # not a test class for pytest
+
+    id: str
+    status: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A patch that passed in the search, with what speaks for it."""
+
+    rank: int
+    verified: bool
+    patch: str  # unified diff, applies with `git apply`
+    files: tuple[str, ...]
+    edits: tuple[str, ...]  # rationale of each edit, in order
+    estimate: Estimate
+    node: int  # id in the search tree
+    evaluations: int  # candidate evaluations spent when it was found
+    verdict: str = ""  # evidence in words, or why the final check refused it
+
+
+@dataclass(frozen=True, slots=True)
+class FixResult:
+    """The answer of a run."""
+
+    status: Status
+    message: str  # one or two sentences for people
+    candidates: tuple[Candidate, ...] = ()
+    evaluations: int = 0
+    seconds: float = 0.0
+    tests_before: tuple[TestOutcome, ...] = ()  # targets and everything else that was run
+    tests_after: tuple[TestOutcome, ...] = ()  # with the best verified patch
+    targets: tuple[str, ...] = ()
+    flaky: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    nodes: int = 0
+    transpositions: int = 0
+    seed: int = 0
+    strategy: str = ""
+    sandbox: str = ""
+    test_command: str = ""
+    python: str = ""
+    out: str = ""
+    applied: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.status]
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented JSON document (see docs/fix-json.md)."""
+        from meritree import __version__
+
+        best = self.candidates[0] if self.candidates else None
+        document: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,
+            "version": __version__,
+            "status": self.status,
+            "message": self.message,
+            "patch": best.patch if best else None,
+            "files": list(best.files) if best else [],
+            "estimate": _estimate(best.estimate) if best else None,
+            "candidates": [
+                {**_plain(c), "estimate": _estimate(c.estimate)} for c in self.candidates
+            ],
+        }
+        rest = asdict(self)
+        for key in ("status", "message", "candidates"):
+            rest.pop(key)
+        document.update(rest)
+        return document
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "mean": estimate.mean,
+        "std": estimate.std,
+        "n": estimate.n,
+        "channels": dict(estimate.channels),
+        "reasons": dict(estimate.reasons),
+    }
+
+
+def _plain(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "rank": candidate.rank,
+        "verified": candidate.verified,
+        "patch": candidate.patch,
+        "files": list(candidate.files),
+        "edits": list(candidate.edits),
+        "node": candidate.node,
+        "evaluations": candidate.evaluations,
+        "verdict": candidate.verdict,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of a run, for live views.
+
+    Attributes:
+        phase: ``"collect"``, ``"baseline"``, ``"localise"``, ``"search"``, ``"verify"`` or
+            ``"done"``.
+        message: what is being done, in words.
+        evaluations, budget_tests, seconds, budget_seconds: for the budget bars.
+        nodes: nodes in the tree.
+        best: value of the best node so far, in [0, 1].
+        best_line: rationales on the path from the root to the best node.
+        found: patches that passed in the search so far.
+        node: what the latest step added, if any: id, parent id, rationale, value.
+    """
+
+    phase: str
+    message: str
+    evaluations: int = 0
+    budget_tests: int = 0
+    seconds: float = 0.0
+    budget_seconds: float = 0.0
+    nodes: int = 0
+    best: float = 0.0
+    best_line: tuple[str, ...] = ()
+    found: int = 0
+    node: tuple[int, int, str, float] | None = None
+
+
+Listener = Callable[[Progress], None]
