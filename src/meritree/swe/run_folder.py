@@ -1,0 +1,134 @@
+"""The folder of one run: where it is, what lies in it, how it is made and cleared.
+
+`patch.diff`, `run.db` (the journal), `report.html` and `result.json` are for people;
+`objects` (states as git objects) and `work` (scratch copies, removed at the end) are ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from meritree.errors import BadInput
+from meritree.swe.result import FixOptions, FixResult
+
+_PATHS = ("repo", "python", "out")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths of one run's files; ``made`` lists the folders this process made for it."""
+
+    root: Path
+    made: tuple[Path, ...] = ()
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "run.db"
+
+    @property
+    def patch(self) -> Path:
+        return self.root / "patch.diff"
+
+    @property
+    def result(self) -> Path:
+        return self.root / "result.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def objects(self) -> Path:
+        return self.root / "objects"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    def clear_work(self) -> None:
+        """Remove the scratch copies (also those that a killed process left)."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Undo `create`: used when the request turned out to be bad input."""
+        self.clear_work()
+        shutil.rmtree(self.objects, ignore_errors=True)
+        for suffix in ("", "-wal", "-shm", "-lock", ".lock"):
+            Path(f"{self.journal}{suffix}").unlink(missing_ok=True)
+        for folder in self.made:
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # something of the user's is in it: leave it
+
+    def write_result(self, result: FixResult) -> None:
+        """Write patch.diff (when there is a patch) and result.json."""
+        best = result.candidates[0] if result.candidates else None
+        if best is not None:
+            self.patch.write_bytes(best.patch.encode("utf-8", "surrogateescape"))
+        document = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
+        self.result.write_bytes(document.encode("utf-8", "backslashreplace"))
+
+
+def default_folder(repo: Path) -> Path:
+    """A new folder below the user's state directory: the repository stays untouched."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    stem = f"{repo.resolve().name or 'root'}-{time.strftime('%Y%m%d-%H%M%S')}"
+    base = Path(state) / "meritree" / "runs"
+    folder, number = base / stem, 1
+    while folder.exists():
+        number += 1
+        folder = base / f"{stem}-{number}"
+    return folder
+
+
+def create(options: FixOptions) -> RunFolder:
+    """Make the folder of a new run.
+
+    Raises:
+        BadInput: it exists and is not an empty folder, or cannot be written.
+    """
+    root = (options.out or default_folder(options.repo)).expanduser().absolute()
+    made = tuple(folder for folder in (root, *root.parents) if not folder.exists())
+    if not made:
+        if not root.is_dir():
+            raise BadInput(f"--out {root} is a file; give a new or empty folder")
+        if (root / "run.db").exists():
+            raise BadInput(
+                f"--out {root} holds an earlier run; continue it with `meritree resume {root}` "
+                "or give another folder"
+            )
+        if any(root.iterdir()):
+            raise BadInput(f"--out {root} is not empty; give a new or empty folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {root} cannot be made: {error.strerror}") from error
+    if not os.access(root, os.W_OK):
+        raise BadInput(f"--out {root} cannot be written; give another folder")
+    return RunFolder(root, made)
+
+
+def encode_options(options: FixOptions) -> dict[str, Any]:
+    """Options as JSON data for the journal."""
+    data = asdict(options)
+    for name in _PATHS:
+        data[name] = None if data[name] is None else str(data[name])
+    return data
+
+
+def decode_options(data: Mapping[str, Any]) -> FixOptions:
+    """Inverse of `encode_options`; unknown keys of other versions are ignored."""
+    known = {f.name for f in fields(FixOptions)}
+    values = {key: value for key, value in data.items() if key in known}
+    for name in _PATHS:
+        values[name] = None if values.get(name) is None else Path(values[name])
+    values["failing_tests"] = tuple(values.get("failing_tests", ()))
+    return FixOptions(**values)
