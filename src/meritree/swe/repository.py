@@ -15,9 +15,30 @@ from pathlib import Path, PurePosixPath
 from meritree.errors import BadInput
 
 SKIPPED_FOLDERS = frozenset(
-    """.git .hg .svn .tox .nox .venv venv env .env __pycache__ node_modules build dist .eggs
-    .mypy_cache .pytest_cache .ruff_cache .hypothesis .idea .vscode site-packages
-    meritree-runs""".split()
+    [
+        ".git",
+        ".hg",
+        ".svn",
+        ".tox",
+        ".nox",
+        ".venv",
+        "venv",
+        "env",
+        ".env",
+        "__pycache__",
+        "node_modules",
+        "build",
+        "dist",
+        ".eggs",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        ".idea",
+        ".vscode",
+        "site-packages",
+        "meritree-runs",
+    ]
 )
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "unittests", "unit_tests"})
 _NOT_SUBJECT = frozenset({"setup.py", "conftest.py", "noxfile.py", "fabfile.py", "tasks.py"})
