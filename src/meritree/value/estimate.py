@@ -51,6 +51,6 @@ class Estimate:
     mean: float
     std: float | None = None
     n: float = 0.0
-    channels: Mapping[str, float] = field(default=_EMPTY)
-    reasons: Mapping[str, str] = field(default=_NO_REASONS)
+    channels: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
+    reasons: Mapping[str, str] = field(default_factory=lambda: _NO_REASONS)
     cost: Cost = Cost()
