@@ -1,1 +1,25 @@
+"""Statistics of comparisons: means with intervals, paired differences, pass@k, proportions.
 
+Pure Python, no framework: every study and benchmark uses it, it knows none of them.
+"""
+
+from meritree.stats.bootstrap import (
+    Interval,
+    bootstrap_mean,
+    cluster_bootstrap,
+    paired_bootstrap,
+    stratified_bootstrap,
+)
+from meritree.stats.summaries import iqm, pass_at_k, quantile, wilson_interval
+
+__all__ = [
+    "Interval",
+    "bootstrap_mean",
+    "cluster_bootstrap",
+    "iqm",
+    "paired_bootstrap",
+    "pass_at_k",
+    "quantile",
+    "stratified_bootstrap",
+    "wilson_interval",
+]
