@@ -12,6 +12,19 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from meritree.swe.testing.types import Frame
+
+__all__ = [
+    "Frame",
+    "Mentions",
+    "TracebackText",
+    "clean",
+    "match_path",
+    "mentions",
+    "parse_tracebacks",
+    "resolve",
+]
+
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
 # What loggers, mail quoting and process managers put before a line. Applied repeatedly.
 _PREFIX = re.compile(
@@ -53,24 +66,11 @@ _ENGLISH = frozenset(["e.g", "i.e", "etc", "vs"])
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of a traceback.
-
-    Attributes:
-        path: the file as written (or, after `resolve`, relative to the repository).
-        line: 1-based line number, 0 when the text names the file but no line.
-        function: its name, empty when the text does not say.
-    """
-
-    path: str
-    line: int
-    function: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class TracebackText:
     """One traceback: frames outermost first, exception type and message.
 
+    A frame's path is as the text has it (``/`` separated; see `resolve`), its line is 0 when
+    the text names a file only, its function empty when the text does not say.
     ``exception`` is empty when the text breaks off before it.
     """
 

@@ -144,7 +144,8 @@ def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 def _line_before_body(body: list[ast.stmt], first: int) -> int:
     if not body:
         return first
-    start = min([body[0].lineno, *(d.lineno for d in getattr(body[0], "decorator_list", []))])
+    decorators: list[ast.expr] = getattr(body[0], "decorator_list", [])
+    start = min([body[0].lineno, *(decorator.lineno for decorator in decorators)])
     return max(first, start - 1)
 
 
