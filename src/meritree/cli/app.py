@@ -1,0 +1,92 @@
+"""The command line's entry: puts the commands together and turns errors into exit codes.
+
+Knows no room below; every command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from meritree.cli.bench import bench
+from meritree.cli.demo import demo
+from meritree.cli.doctor import doctor
+from meritree.cli.fix import fix
+from meritree.cli.resume import resume
+from meritree.cli.session import (
+    EXIT_INTERRUPTED,
+    Session,
+    report_bug,
+    report_error,
+    report_meritree_error,
+)
+from meritree.cli.show import show
+from meritree.cli.systems import systems
+from meritree.errors import MeritreeError
+
+app = typer.Typer(
+    name="meritree",
+    help="Repair code by tree search. `meritree demo` shows it, `meritree fix REPO` does it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from meritree import __version__
+
+        print(f"meritree {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Common options; they act through their callbacks."""
+
+
+for _command in (fix, resume, demo, show, systems, doctor):
+    app.command()(_command)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)(bench)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors are said, never raised."""
+    session = Session(json="--json" in arguments)
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(
+            args=list(arguments), prog_name="meritree", standalone_mode=False, obj=session
+        )
+    except MeritreeError as error:
+        return report_meritree_error(session, error)
+    except typer.TyperException as error:  # a wrong option, a missing argument
+        return report_error(session, "Usage", _usage(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return report_error(session, "Interrupted", "interrupted", EXIT_INTERRUPTED)
+    # The last boundary: whatever nobody foresaw becomes a message and an exit code of its own.
+    except Exception as error:  # noqa: BLE001
+        return report_bug(session, error)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "meritree"
+    return f"{error.format_message().rstrip('.')}. `{where} --help` shows what there is."
+
+
+def main() -> NoReturn:
+    """Entry point of the `meritree` program."""
+    sys.exit(run(sys.argv[1:]))

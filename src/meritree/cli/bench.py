@@ -1,0 +1,37 @@
+"""`meritree bench NAME ...`: hand the rest of the command line to a benchmark."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Annotated
+
+import typer
+
+from meritree.errors import BadInput
+
+BENCHES = ("repair", "histories", "quixbugs")
+NEEDS = ("numpy", "matplotlib")
+
+
+def bench(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="|".join(BENCHES), help="Which benchmark.")],
+) -> int:
+    """Measure the repair policy and the search (needs the extra `bench`).
+
+    `meritree bench NAME --help` shows the options of one benchmark.
+    """
+    if name in ("-h", "--help"):
+        print(context.get_help())
+        return 0
+    if name not in BENCHES:
+        raise BadInput(f"bench {name}: no such benchmark; there are {', '.join(BENCHES)}")
+    missing = [package for package in NEEDS if importlib.util.find_spec(package) is None]
+    if missing:
+        raise BadInput(
+            f"bench {name} needs {' and '.join(missing)}; "
+            "install the extra: pip install 'meritree[bench]'"
+        )
+    module = importlib.import_module(f"meritree.bench.{name}")
+    code = module.main(context.args)
+    return code if isinstance(code, int) else 0

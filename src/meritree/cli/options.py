@@ -1,0 +1,161 @@
+"""From what was typed to `FixOptions`: command line over settings over documented defaults."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from meritree.cli.settings import read_settings
+from meritree.errors import BadInput
+from meritree.swe.result import FixOptions
+
+DEFAULTS: Mapping[str, Any] = {
+    field.name: field.default for field in fields(FixOptions) if field.name != "repo"
+}
+_LOOKS_LIKE_A_FILE = (".md", ".txt", ".rst", ".log")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed for `fix`; None where nothing was."""
+
+    issue: str | None = None
+    test: str | None = None
+    failing: list[str] | None = None
+    python: str | None = None
+    policy: str | None = None
+    strategy: str | None = None
+    budget_tests: int | None = None
+    budget_seconds: float | None = None
+    budget_usd: float | None = None
+    workers: int | None = None
+    seed: int | None = None
+    sandbox: str | None = None
+    out: str | None = None
+    json: bool | None = None
+    quiet: bool | None = None
+    apply: bool = False
+
+
+def settle(repo: Path, typed: Typed) -> tuple[Mapping[str, Any], bool, bool]:
+    """Merge what was typed with the repository's settings: (values, json, quiet).
+
+    Raises:
+        BadInput: the repository's settings are wrong.
+    """
+    values = read_settings(repo) if repo.is_dir() else {}
+    for field in fields(Typed):
+        value = getattr(typed, field.name)
+        if value is not None and value != []:
+            values[field.name.replace("_", "-")] = value
+    return values, bool(values.get("json", False)), bool(values.get("quiet", False))
+
+
+def build(repo: Path, values: Mapping[str, Any]) -> FixOptions:
+    """Return the options of the run; the ranges of its numbers are checked by `fix` itself.
+
+    Raises:
+        BadInput: a file is missing, a text is empty, a name is unknown.
+    """
+
+    def value(key: str, name: str = "") -> Any:
+        return values.get(key, DEFAULTS[name or key.replace("-", "_")])
+
+    return FixOptions(
+        repo=repo,
+        issue=read_issue(value("issue")),
+        test_command=_not_blank("--test", value("test", "test_command")),
+        failing_tests=tuple(value("failing", "failing_tests")),
+        python=_interpreter(value("python")),
+        policy=value("policy"),
+        strategy=value("strategy"),
+        budget_tests=value("budget-tests"),
+        budget_seconds=float(value("budget-seconds")),
+        budget_usd=float(value("budget-usd")),
+        workers=value("workers"),
+        seed=value("seed"),
+        sandbox=_sandbox(value("sandbox")),
+        out=read_out(value("out")),
+        apply=bool(values.get("apply", False)),
+    )
+
+
+def read_issue(given: str) -> str:
+    """The issue's text: of standard input for ``-``, of a file if it is one, else as given.
+
+    Raises:
+        BadInput: it looks like a file but is none, or cannot be read as text.
+    """
+    if given == "-":
+        return sys.stdin.read()
+    if not given or "\n" in given or len(given) > 1024:
+        return given
+    path = Path(given).expanduser()
+    try:
+        if path.is_file():
+            return path.read_bytes().decode("utf-8", "replace")
+        if path.is_dir():
+            raise BadInput(f"--issue {given} is a folder; give a file, a text or - for stdin")
+    except OSError as error:
+        raise BadInput(f"--issue {given} cannot be read: {error.strerror}") from error
+    if " " not in given and given.endswith(_LOOKS_LIKE_A_FILE):
+        raise BadInput(f"--issue {given}: no such file; give a file, a text or - for stdin")
+    return given
+
+
+def _sandbox(kind: str) -> str:
+    from meritree.run.sandbox import describe
+
+    known = ("auto", *(one.name for one in describe()))
+    if kind not in known:
+        raise BadInput(f"--sandbox {kind}: no such kind; allowed are {', '.join(known)}")
+    return kind
+
+
+def _not_blank(option: str, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise BadInput(f"{option} is empty; give a command such as `python -m pytest -x`")
+    return value
+
+
+def _interpreter(value: str | None) -> Path | None:
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise BadInput(
+            f"--python {value}: no such file; give a Python interpreter such as .venv/bin/python"
+        )
+    return path.absolute()
+
+
+def read_out(value: str | None) -> Path | None:
+    """The run folder as an absolute path, None where none was given."""
+    if value is None:
+        return None
+    if not value.strip():
+        raise BadInput("--out is empty; give a new or empty folder")
+    return Path(value).expanduser().absolute()
+
+
+def shown(name: str) -> str:
+    """The default of an option, as its help shows it."""
+    value = DEFAULTS[name]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+Json = Annotated[
+    bool | None,
+    typer.Option(
+        "--json/--no-json", help="One JSON document on standard output.", show_default="no-json"
+    ),
+]
+Quiet = Annotated[
+    bool | None,
+    typer.Option("--quiet/--no-quiet", "-q", help="No progress.", show_default="no-quiet"),
+]

@@ -1,0 +1,45 @@
+"""Run a search under a live view, then show its result: shared by `fix`, `resume`, `demo`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meritree.cli.session import Session, write_json
+
+if TYPE_CHECKING:
+    from meritree.swe.result import FixResult, Listener
+
+Run = Callable[["Listener"], "FixResult"]
+
+
+def run_and_show(session: Session, run: Run, *, quiet: bool) -> int:
+    """Run, write the report beside the journal, show the result; return the exit code."""
+    from meritree.view.terminal import live_view, show_result
+
+    with live_view(quiet=quiet) as listener:
+        result = run(listener)
+    session.folder = result.out
+    if result.out:
+        _write_report(Path(result.out))
+    if session.json:
+        write_json(result.to_json())
+    else:
+        show_result(result.to_json(), quiet=quiet)
+    return result.exit_code
+
+
+def _write_report(folder: Path) -> None:
+    """The report is made from what the run folder holds, so that it can be made again."""
+    from meritree.view.report import write_report
+    from meritree.view.store import load_run
+
+    run = load_run(folder)
+    if run.document is None:
+        return
+    try:
+        write_report(run.document, run.tree, folder / "report.html")
+    except OSError as error:
+        print(f"meritree: report.html was not written: {error.strerror}", file=sys.stderr)

@@ -1,0 +1,103 @@
+"""Defaults of `fix` from ``[tool.meritree]`` of the repository's pyproject.toml.
+
+The repository may be a stranger's, so its settings cannot weaken what protects the user:
+they choose neither a weaker sandbox nor to write the patch back.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meritree.errors import BadInput
+
+TYPES: Mapping[str, str] = {
+    "issue": "a string",
+    "test": "a string",
+    "failing": "a list of strings",
+    "python": "a string",
+    "policy": "a string",
+    "strategy": "a string",
+    "budget-tests": "a whole number",
+    "budget-seconds": "a number",
+    "budget-usd": "a number",
+    "workers": "a whole number",
+    "seed": "a whole number",
+    "sandbox": "a string",
+    "out": "a string",
+    "json": "true or false",
+    "quiet": "true or false",
+}
+ONLY_ON_COMMAND_LINE: Mapping[str, str] = {
+    "apply": "a repository cannot ask to be changed; give --apply on the command line",
+}
+_PATHS = ("python", "out")
+
+
+def read_settings(repo: Path) -> dict[str, Any]:
+    """Return the settings below ``[tool.meritree]``, keys with dashes, paths absolute.
+
+    Raises:
+        BadInput: the file is not TOML, a key is unknown or a value has the wrong type.
+    """
+    file = repo / "pyproject.toml"
+    if not file.is_file():
+        return {}
+    try:
+        table = tomllib.loads(file.read_bytes().decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} is not valid TOML: {error}; mend it first") from error
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from error
+    section = table.get("tool", {})
+    section = section.get("meritree", {}) if isinstance(section, dict) else {}
+    if not isinstance(section, dict):
+        raise BadInput(f"{file}: tool.meritree must be a table, not {section!r}")
+    return {key: _path(repo, key, value) for key, value in _checked(file, section)}
+
+
+def _checked(file: Path, section: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    pairs = []
+    for raw, value in section.items():
+        key = raw.replace("_", "-")
+        if key in ONLY_ON_COMMAND_LINE:
+            raise BadInput(f"{file}: [tool.meritree] {raw}: {ONLY_ON_COMMAND_LINE[key]}")
+        if key not in TYPES:
+            raise BadInput(
+                f"{file}: [tool.meritree] {raw} = {value!r}: no such setting; "
+                f"known are {', '.join(sorted(TYPES))}"
+            )
+        if not _fits(TYPES[key], value):
+            raise BadInput(f"{file}: [tool.meritree] {raw} = {value!r} must be {TYPES[key]}")
+        if key == "sandbox" and value == "none":
+            raise BadInput(
+                f"{file}: [tool.meritree] {raw} = {value!r}: a repository cannot switch its own "
+                "sandbox off; give --sandbox none on the command line"
+            )
+        pairs.append((key, value))
+    return pairs
+
+
+def _fits(kind: str, value: Any) -> bool:
+    match kind:
+        case "a string":
+            return isinstance(value, str)
+        case "true or false":
+            return isinstance(value, bool)
+        case "a whole number":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "a number":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case _:
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _path(repo: Path, key: str, value: Any) -> Any:
+    """Paths in the file are relative to it, not to where the command is run."""
+    if key in _PATHS:
+        return str((repo / Path(value).expanduser()).absolute())
+    if key == "issue" and "\n" not in value and (repo / value).is_file():
+        return str((repo / value).absolute())
+    return value

@@ -1,0 +1,289 @@
+"""A run in the terminal: the live view while it searches, the result when it has ended.
+
+Progress goes to standard error and the result to standard output. Without a terminal a few
+plain lines replace the live view; nothing here knows how a run works.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from meritree.swe.result import Listener, Progress
+from meritree.view import words
+from meritree.view.tree import SearchTreeView
+from meritree.view.words import Document
+
+REFRESH_PER_SECOND = 6
+PLAIN_INTERVAL = 15.0  # seconds between plain lines inside one phase
+
+PHASES = {
+    "collect": "collecting the tests",
+    "baseline": "running the tests as they are",
+    "localise": "looking where the fault may be",
+    "search": "searching",
+    "verify": "checking patches in fresh processes",
+    "done": "done",
+}
+
+
+@contextmanager
+def live_view(*, quiet: bool) -> Iterator[Listener]:
+    """Yield a listener that shows progress on standard error in the way that fits it."""
+    if quiet:
+        yield lambda progress: None
+        return
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield PlainView()
+        return
+    view = LiveView()
+    with Live(
+        get_renderable=view.render,
+        console=console,
+        refresh_per_second=REFRESH_PER_SECOND,
+        transient=True,
+    ):
+        yield view
+
+
+class PlainView:
+    """A line when the phase changes and a line now and then: never a flood."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._last = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.phase == self._phase and now - self._last < PLAIN_INTERVAL:
+            return
+        self._phase, self._last = progress.phase, now
+        line = f"{progress.seconds:6.1f} s  {PHASES.get(progress.phase, progress.phase)}"
+        if progress.phase == "search" and progress.evaluations:
+            line += (
+                f": {progress.evaluations} of {progress.budget_tests} evaluations, "
+                f"best value {progress.best:.2f}, {_patches(progress.found)}"
+            )
+        elif progress.message:
+            line += f": {words.one_line(progress.message)}"
+        print(line, file=sys.stderr, flush=True)
+
+
+class LiveView:
+    """The latest progress as a small picture: budgets, tree, best line, what is done now."""
+
+    def __init__(self) -> None:
+        self._latest = Progress("collect", "")
+        self._received = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        self._latest, self._received = progress, time.monotonic()
+
+    def render(self) -> RenderableType:
+        """The current picture; the clock goes on between two steps."""
+        latest = self._latest
+        seconds = latest.seconds
+        if latest.phase != "done":
+            seconds += time.monotonic() - self._received
+        parts: list[RenderableType] = [_head(latest), _budgets(latest, seconds)]
+        if latest.nodes:
+            parts.append(_tree_line(latest))
+        if latest.best_line:
+            parts.append(best_line(latest.best_line, latest.best))
+        return Group(*parts)
+
+
+def _head(progress: Progress) -> Text:
+    phase = PHASES.get(progress.phase, words.one_line(progress.phase))
+    head = Text.assemble(("meritree  ", "bold"), (phase, "bold cyan"))
+    if progress.message:
+        head.append(f"  {words.one_line(progress.message, 80)}", "dim")
+    return head
+
+
+def _budgets(progress: Progress, seconds: float) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, used, budget, shown in (
+        ("evaluations", progress.evaluations, progress.budget_tests, f"{progress.evaluations}"),
+        ("seconds", seconds, progress.budget_seconds, f"{seconds:.1f}"),
+    ):
+        if budget:
+            bar = ProgressBar(total=float(budget), completed=min(used, budget), width=32)
+            table.add_row(Text(name, "dim"), bar, Text(f"{shown} of {budget:g}"))
+    return table
+
+
+def _tree_line(progress: Progress) -> Text:
+    return Text.assemble(
+        ("tree         ", "dim"),
+        f"{progress.nodes} nodes, best value {progress.best:.2f}, ",
+        (_patches(progress.found), "bold green" if progress.found else ""),
+    )
+
+
+def _patches(found: int) -> str:
+    return "no patch yet" if not found else f"{found} patch{'es' * (found > 1)} pass the tests"
+
+
+def best_line(rationales: tuple[str, ...], value: float) -> Tree:
+    """The path to the best node as a small tree."""
+    tree = Tree(Text("the code as it is", "dim"), guide_style="dim")
+    branch = tree
+    for depth, rationale in enumerate(rationales, start=1):
+        label = Text(words.one_line(rationale, 90))
+        if depth == len(rationales):
+            label.append(f"  {value:.2f}", "bold green" if value >= 1 else "yellow")
+        branch = branch.add(label)
+    return tree
+
+
+def show_tree(tree: SearchTreeView, *, depth: int, width: int) -> None:
+    """Print a search tree: per node the most valuable children, down to ``depth`` levels."""
+    console = Console(highlight=False)
+    if tree.root is None:
+        console.print("The search had not begun: no tree yet.")
+        return
+    top = Tree(_node_text(tree, tree.best[0]), guide_style="dim")
+    level = [(tree.best[0], top)]
+    for _ in range(depth):
+        level = [pair for key, branch in level for pair in _grow(tree, key, branch, width)]
+    console.print(top, soft_wrap=True)
+
+
+def _grow(tree: SearchTreeView, key: int, branch: Tree, width: int) -> Iterator[tuple[int, Tree]]:
+    children = tree.children.get(key, ())
+    best = set(tree.best)
+    ranked = sorted(children, key=lambda c: (c not in best, -tree.nodes[c].value, c))
+    for child in ranked[:width]:
+        yield child, branch.add(_node_text(tree, child))
+    if len(ranked) > width:
+        branch.add(Text(f"and {len(ranked) - width} of lower value", "dim"))
+
+
+def _node_text(tree: SearchTreeView, key: int) -> Text:
+    node = tree.nodes[key]
+    text = Text(words.one_line(node.label, 100), "bold" if key in tree.best else "")
+    text.append(f"  {node.value:.2f}", "yellow" if node.value < 1 else "green")
+    if node.kind in ("passed", "verified"):
+        text.append(f"  {node.kind}", "green")
+    return text
+
+
+def show_result(document: Document, *, quiet: bool) -> None:
+    """Print what a run found, why it may be trusted and what to do with it."""
+    console = Console(highlight=False)
+    if quiet:
+        _line(console, Text(words.clean(document["message"])))
+        if document["patch"] and document["out"]:
+            _line(console, Text(words.clean(f"{document['out']}/patch.diff")))
+        return
+    if document["patch"]:
+        console.print()
+        show_patch(console, document["patch"])
+    console.print()
+    show_verdict(console, document)
+    show_alternatives(console, document)
+    show_paths(console, document)
+
+
+def show_patch(console: Console, patch: str) -> None:
+    """A unified diff in colours."""
+    for line in words.clean(patch).splitlines():
+        style = ""
+        if line.startswith(("+++", "---", "diff ", "index ")):
+            style = "bold"
+        elif line.startswith("+"):
+            style = "green"
+        elif line.startswith("-"):
+            style = "red"
+        elif line.startswith("@@"):
+            style = "cyan"
+        _line(console, Text(line, style))
+
+
+def show_verdict(console: Console, document: Document) -> None:
+    """The status, the evidence for it and the value's channels with their reasons."""
+    good = document["status"] in ("verified", "already-passing")
+    title = words.STATUS_WORDS.get(document["status"], words.clean(document["status"]))
+    _line(
+        console,
+        Text.assemble(
+            (title, "bold green" if good else "bold yellow"),
+            f"  {words.clean(document['message'])}",
+        ),
+    )
+    if document["patch"]:
+        verdict = document["candidates"][0]["verdict"]
+        if verdict:
+            _line(console, Text(f"  {words.clean(verdict)}"))
+    for warning in document["warnings"]:
+        _line(console, Text(f"  note: {words.clean(warning)}", "yellow"))
+    if document["tests_before"]:
+        _line(console, Text(f"  tests before  {words.counts(document['tests_before'])}"))
+    if document["tests_after"]:
+        _line(console, Text(f"  tests after   {words.counts(document['tests_after'])}"))
+    if document["evaluations"]:
+        spent = (
+            f"{document['evaluations']} evaluations, {document['seconds']:.1f} s, "
+            f"{document['nodes']} nodes, seed {document['seed']}"
+        )
+        _line(console, Text(f"  search        {spent}"))
+    rows = words.channel_rows(document["estimate"])
+    if rows:
+        _line(console, Text(f"\nvalue {document['estimate']['mean']:.2f}", "bold"))
+        console.print(_channels(rows))
+
+
+def _channels(rows: list[tuple[str, float, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value, reason in rows:
+        bar = ProgressBar(total=1.0, completed=value, width=12)
+        table.add_row("", words.one_line(name), bar, f"{value:.2f}", Text(words.clean(reason)))
+    return table
+
+
+def show_alternatives(console: Console, document: Document) -> None:
+    """The other patches that passed, in order of rank."""
+    others = document["candidates"][1:]
+    if not others:
+        return
+    _line(console, Text("\nalternatives", "bold"))
+    for other in others:
+        mark = "verified  " if other["verified"] else "unverified"
+        edits = "; ".join(words.one_line(edit) for edit in other["edits"])
+        text = f"  {other['rank']}. {mark}  {other['estimate']['mean']:.2f}  {edits}"
+        _line(console, Text(text, "" if other["verified"] else "dim"))
+
+
+def show_paths(console: Console, document: Document) -> None:
+    """Where the run lies and what can be done next."""
+    out = words.clean(document["out"])
+    _line(console, Text(""))
+    if document["status"] == "interrupted" and out:
+        _line(console, Text.assemble("to continue   ", (words.resume_command(document), "bold")))
+    if document["patch"] and not document["applied"]:
+        _line(console, Text.assemble("to apply      ", (words.apply_command(document), "bold")))
+    if document["applied"]:
+        _line(console, Text("applied       the patch is in the repository", "bold"))
+    if out:
+        if document["patch"]:
+            _line(console, Text(f"patch         {out}/patch.diff"))
+        _line(console, Text(f"report        {out}/report.html"))
+        _line(console, Text(f"journal       {out}/run.db"))
+    if document["patch"]:
+        _line(console, Text(words.NOT_PROOF, "dim"))
+
+
+def _line(console: Console, text: Text) -> None:
+    """Print without wrapping: paths and patches must survive a copy."""
+    console.print(text, soft_wrap=True)

@@ -1,0 +1,109 @@
+"""A run in words: sentences that the terminal, the report and `show` share.
+
+Everything here reads the documented result document (docs/fix-json.md) and treats each string
+in it as data that may be hostile.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Document = Mapping[str, Any]
+
+NOT_PROOF = "Passing tests is evidence, not proof: read the patch before you merge it."
+
+STATUS_WORDS: Mapping[str, str] = {
+    "verified": "verified",
+    "unverified": "unverified",
+    "not-found": "no patch found",
+    "already-passing": "nothing to fix",
+    "no-judge": "nothing to judge a patch by",
+    "interrupted": "interrupted",
+}
+_ORDER = ("passed", "failed", "error", "timeout", "skipped")
+_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\ufffd")
+del _CONTROL[ord("\n")], _CONTROL[ord("\t")]
+
+
+def clean(text: object) -> str:
+    """Text without control characters (a terminal would obey them) and lone surrogates."""
+    return str(text).translate(_CONTROL).encode("utf-8", "replace").decode("utf-8")
+
+
+def one_line(text: object, width: int = 100) -> str:
+    """Cleaned text on one line, cut to ``width`` characters."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def counts(outcomes: Iterable[Mapping[str, Any]]) -> str:
+    """How many tests went how: ``"34 passed, 10 failed"``."""
+    tally = Counter(str(outcome["status"]) for outcome in outcomes)
+    known = [f"{tally[name]} {name}" for name in _ORDER if tally[name]]
+    other = [f"{n} {clean(name)}" for name, n in sorted(tally.items()) if name not in _ORDER]
+    return ", ".join(known + other) or "none run"
+
+
+def targets_fixed(document: Document) -> tuple[int, int]:
+    """Return (target tests that pass with the best patch, target tests)."""
+    after = {one["id"]: one["status"] for one in document["tests_after"]}
+    targets = document["targets"]
+    return sum(after.get(target) == "passed" for target in targets), len(targets)
+
+
+def channel_rows(estimate: Document | None) -> list[tuple[str, float, str]]:
+    """(channel, value, reason) of an estimate, strongest first."""
+    if not estimate:
+        return []
+    reasons = estimate["reasons"]
+    rows = [(name, float(v), reasons.get(name, "")) for name, v in estimate["channels"].items()]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+
+def repository(document: Document) -> str:
+    """The repository's path as it was given, empty where unknown."""
+    return str(document.get("settings", {}).get("repo", ""))
+
+
+def apply_command(document: Document) -> str:
+    """The shell command that applies the best patch."""
+    patch = shlex.quote(str(Path(str(document["out"])) / "patch.diff"))
+    repo = repository(document)
+    return f"git -C {shlex.quote(repo)} apply {patch}" if repo else f"git apply {patch}"
+
+
+def resume_command(document: Document) -> str:
+    """The shell command that continues the run."""
+    return f"meritree resume {shlex.quote(str(document['out']))}"
+
+
+_REPRODUCE = (
+    ("test_command", "--test"),
+    ("python", "--python"),
+    ("policy", "--policy"),
+    ("strategy", "--strategy"),
+    ("budget_tests", "--budget-tests"),
+    ("budget_seconds", "--budget-seconds"),
+    ("workers", "--workers"),
+    ("seed", "--seed"),
+    ("sandbox", "--sandbox"),
+)
+
+
+def reproduce_command(document: Document) -> str:
+    """The shell command that runs the same search again (the issue's text inline)."""
+    settings = document.get("settings", {})
+    words = ["meritree", "fix", repository(document) or "REPO"]
+    for name, option in _REPRODUCE:
+        value = settings.get(name)
+        if value is not None and value != "":
+            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    for test in settings.get("failing_tests", ()):
+        words += ["--failing", str(test)]
+    if settings.get("issue"):
+        words += ["--issue", str(settings["issue"])]
+    return shlex.join(words)
