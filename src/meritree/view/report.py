@@ -95,13 +95,12 @@ def _name(document: Document) -> str:
 
 
 def _verdict(document: Document) -> Iterator[str]:
-    status = str(document["status"])
-    title = words.STATUS_WORDS.get(status, status)
+    title, message = words.headline(document)
     yield (
-        f'<h1><span class="verdict {_text(status)}">{_text(title)}</span>: '
+        f'<h1><span class="verdict {_text(document["status"])}">{_text(title)}</span>: '
         f"{_text(_name(document))}</h1>"
     )
-    yield f"<p>{_text(document['message'])}</p>"
+    yield f"<p>{_text(message)}</p>"
     if document["candidates"]:
         yield f"<p>{_text(document['candidates'][0]['verdict'])}</p>"
     rows = [("tests before", words.counts(document["tests_before"]))]
@@ -114,8 +113,8 @@ def _verdict(document: Document) -> Iterator[str]:
         yield f"<p><strong>Note:</strong> {_text(warning)}</p>"
     if document["flaky"]:
         yield f"<p><strong>Flaky tests:</strong> {_text(', '.join(document['flaky']))}</p>"
-    if document["patch"]:
-        yield f"<p>{words.NOT_PROOF}</p>"
+    if words.caution(document):
+        yield f"<p>{words.caution(document)}</p>"
 
 
 def _patch(document: Document) -> Iterator[str]:

@@ -214,14 +214,9 @@ def show_patch(console: Console, patch: str) -> None:
 def show_verdict(console: Console, document: Document) -> None:
     """The status, the evidence for it and the value's channels with their reasons."""
     good = document["status"] in ("verified", "already-passing")
-    title = words.STATUS_WORDS.get(document["status"], words.clean(document["status"]))
-    _line(
-        console,
-        Text.assemble(
-            (title, "bold green" if good else "bold yellow"),
-            f"  {words.clean(document['message'])}",
-        ),
-    )
+    title, message = words.headline(document)
+    style = "bold green" if good else "bold yellow"
+    _line(console, Text.assemble((title, style), f"  {message}"))
     if document["patch"]:
         verdict = document["candidates"][0]["verdict"]
         if verdict:
@@ -270,9 +265,15 @@ def show_paths(console: Console, document: Document) -> None:
     out = words.clean(document["out"])
     _line(console, Text(""))
     if document["status"] == "interrupted" and out:
-        _line(console, Text.assemble("to continue   ", (words.resume_command(document), "bold")))
+        _line(
+            console,
+            Text.assemble("to continue   ", (words.clean(words.resume_command(document)), "bold")),
+        )
     if document["patch"] and not document["applied"]:
-        _line(console, Text.assemble("to apply      ", (words.apply_command(document), "bold")))
+        _line(
+            console,
+            Text.assemble("to apply      ", (words.clean(words.apply_command(document)), "bold")),
+        )
     if document["applied"]:
         _line(console, Text("applied       the patch is in the repository", "bold"))
     if out:
@@ -280,8 +281,8 @@ def show_paths(console: Console, document: Document) -> None:
             _line(console, Text(f"patch         {out}/patch.diff"))
         _line(console, Text(f"report        {out}/report.html"))
         _line(console, Text(f"journal       {out}/run.db"))
-    if document["patch"]:
-        _line(console, Text(words.NOT_PROOF, "dim"))
+    if words.caution(document):
+        _line(console, Text(words.caution(document), "dim"))
 
 
 def _line(console: Console, text: Text) -> None:

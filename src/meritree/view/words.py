@@ -40,6 +40,18 @@ def one_line(text: object, width: int = 100) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def headline(document: Document) -> tuple[str, str]:
+    """(the status in words, the message without a repetition of it)."""
+    title = STATUS_WORDS.get(document["status"], clean(document["status"]))
+    return title, clean(document["message"]).removeprefix(f"{title}: ")
+
+
+def caution(document: Document) -> str:
+    """`NOT_PROOF` where a patch is shown and the message does not say it already."""
+    said = "not proof" in str(document["message"])
+    return NOT_PROOF if document["patch"] and not said else ""
+
+
 def counts(outcomes: Iterable[Mapping[str, Any]]) -> str:
     """How many tests went how: ``"34 passed, 10 failed"``."""
     tally = Counter(str(outcome["status"]) for outcome in outcomes)
