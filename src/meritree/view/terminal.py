@@ -107,8 +107,14 @@ def _head(progress: Progress) -> Text:
     phase = PHASES.get(progress.phase, words.one_line(progress.phase))
     head = Text.assemble(("meritree  ", "bold"), (phase, "bold cyan"))
     if progress.message:
-        head.append(f"  {words.one_line(progress.message, 80)}", "dim")
-    return head
+        head.append(f"  {words.one_line(progress.message, 200)}", "dim")
+    return _cut(head)
+
+
+def _cut(text: Text) -> Text:
+    """One line of the live view never becomes two."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def _budgets(progress: Progress, seconds: float) -> Table:
@@ -140,10 +146,11 @@ def best_line(rationales: tuple[str, ...], value: float) -> Tree:
     tree = Tree(Text("the code as it is", "dim"), guide_style="dim")
     branch = tree
     for depth, rationale in enumerate(rationales, start=1):
-        label = Text(words.one_line(rationale, 90))
+        label = Text(words.one_line(rationale, 200))
         if depth == len(rationales):
-            label.append(f"  {value:.2f}", "bold green" if value >= 1 else "yellow")
-        branch = branch.add(label)
+            value_text = Text(f"{value:.2f}  ", "bold green" if value >= 1 else "yellow")
+            label = value_text.append_text(label)
+        branch = branch.add(_cut(label))
     return tree
 
 

@@ -1,0 +1,92 @@
+"""Reading a run's folder: result and journal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meritree.errors import BadInput
+from meritree.run.journal import Journal
+from meritree.view.store import load_run, tree_of
+
+
+def step(ticket: int, node: int, key: str, rationale: str = "an edit") -> tuple[str, dict]:
+    edit = {"path": "a.py", "line": 3, "rationale": rationale}
+    return "step", {"ticket": ticket, "node": node, "key": key, "edit": edit}
+
+
+def outcome(ticket: int, mean: float, passed: bool = False) -> tuple[str, dict]:
+    estimate = {"mean": mean, "channels": {"targets": mean}, "reasons": {"targets": "why"}}
+    return "outcome", {"ticket": ticket, "passed_all": passed, "estimate": estimate}
+
+
+STEPS = [
+    ("prepared", {"anything": 1}),
+    step(0, 0, "k1", "first"),
+    outcome(0, 0.4),
+    ("exhausted", {"ticket": 1}),
+    step(2, 1, "k2", "second"),
+    step(3, 0, "k3", "third"),
+    outcome(3, 0.2),
+    outcome(2, 1.0, passed=True),
+    step(4, 0, "k4", "never answered"),
+    ("a kind of a later version", {}),
+]
+
+
+def test_nodes_are_numbered_in_the_order_of_their_outcomes() -> None:
+    tree = tree_of(STEPS)
+    assert [(n.id, n.parent, n.value) for n in tree.nodes.values()] == [
+        (0, None, 0.0), (1, 0, 0.4), (2, 0, 0.2), (3, 1, 1.0),
+    ]  # fmt: skip
+    assert tree.nodes[3].label == "second (a.py:3)"
+    assert tree.nodes[3].kind == "passed"
+    assert tree.nodes[3].reasons == {"targets": "why"}
+    assert tree.best == (0, 1, 3)
+
+
+def test_a_state_reached_twice_is_one_node() -> None:
+    again = [*STEPS, step(5, 2, "k1"), outcome(5, 0.4)]
+    assert len(tree_of(again).nodes) == len(tree_of(STEPS).nodes)
+
+
+def test_the_best_candidate_and_its_verdict_come_from_the_result() -> None:
+    document: dict[str, Any] = {"candidates": [{"node": 3, "verified": True}]}
+    tree = tree_of(STEPS, document)
+    assert tree.nodes[3].kind == "verified"
+    assert tree.best == (0, 1, 3)
+
+
+def test_a_run_under_way_has_a_tree_and_no_result(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "run.db", {}) as journal:
+        journal.append_many(STEPS)
+        run = load_run(tmp_path)
+    assert run.document is None
+    assert len(run.tree.nodes) == 4
+
+
+def test_a_run_that_never_began_to_search_has_an_empty_tree(tmp_path: Path) -> None:
+    Journal.create(tmp_path / "run.db", {}).close()
+    assert load_run(tmp_path).tree.root is None
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no run"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": "one"}', "\x00"])
+def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(BadInput, match=r"result\.json"):
+        load_run(tmp_path)
+
+
+def test_a_result_alone_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"schema": 1, "candidates": []}))
+    run = load_run(tmp_path)
+    assert run.document == {"schema": 1, "candidates": []}
+    assert run.tree.root is None

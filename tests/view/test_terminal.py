@@ -1,0 +1,140 @@
+"""The terminal's live view, its plain replacement and the result."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from meritree.swe.result import Progress
+from meritree.view.terminal import LiveView, PlainView, live_view, show_result, show_tree
+from meritree.view.tree import TreeNode, build_tree
+
+
+def search(evaluations: int, **more: Any) -> Progress:
+    return Progress("search", f"trying edit {evaluations}", evaluations, 100, 2.0, 60.0, **more)
+
+
+def picture(view: LiveView) -> str:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    console.print(view.render())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_live_view_shows_budgets_action_tree_and_best_line() -> None:
+    view = LiveView()
+    line = ("`<=` becomes `<`", "`a` becomes `b`")
+    view(search(42, nodes=40, best=0.75, best_line=line, found=2))
+    shown = picture(view)
+    for part in ("searching", "trying edit 42", "42 of 100", "of 60", "40 nodes",
+                 "2 patches pass", *line, "0.75"):  # fmt: skip
+        assert part in shown, part
+
+
+def test_the_live_view_stays_small_however_long_the_messages_are() -> None:
+    view = LiveView()
+    view(Progress("search", "x" * 5000, nodes=9, best_line=tuple("y" * 900 for _ in range(6))))
+    assert len(picture(view).splitlines()) <= 9
+
+
+def test_the_live_view_can_be_drawn_before_the_first_progress() -> None:
+    assert "collecting the tests" in picture(LiveView())
+
+
+def test_plain_progress_is_a_line_a_phase_and_never_a_flood(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = PlainView()
+    view(Progress("baseline", "running all tests"))
+    for evaluations in range(1, 1000):
+        view(search(evaluations))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert 2 <= len(captured.err.splitlines()) <= 3
+    assert "running all tests" in captured.err
+
+
+def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with live_view(quiet=True) as listener:
+        listener(search(1))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_terminal_progress_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    with live_view(quiet=False) as listener:
+        listener(search(7))
+    captured = capsys.readouterr()
+    assert "7 of 100 evaluations" in captured.err
+    assert "\x1b" not in captured.err
+
+
+def test_the_result_tells_verdict_evidence_reasons_and_next_steps(
+    document: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_result(document, quiet=False)
+    out = capsys.readouterr().out
+    for part in ("verified", "one target passes", "+    return n + 1", "1 passed, 1 failed",
+                 "2 passed", "targets", "1 of 1 pass", "alternatives", "2. unverified",
+                 "git -C /code/shop apply /runs/one/patch.diff", "/runs/one/report.html",
+                 "/runs/one/run.db", "evidence, not proof"):  # fmt: skip
+        assert part in out, part
+
+
+def test_long_lines_of_a_patch_are_not_broken(
+    document: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document["patch"] = "+" + "x" * 400
+    show_result(document, quiet=False)
+    assert "+" + "x" * 400 in capsys.readouterr().out.splitlines()
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    document: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document.update(status="interrupted", patch=None, candidates=[], estimate=None)
+    show_result(document, quiet=False)
+    assert "meritree resume /runs/one" in capsys.readouterr().out
+
+
+def test_a_quiet_result_is_the_message_and_the_patch(
+    document: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_result(document, quiet=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "verified: one target passes", "/runs/one/patch.diff",
+    ]  # fmt: skip
+
+
+def test_control_characters_never_reach_the_terminal(
+    document: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document["message"] += "\x1b]0;title\x07[bold]"
+    document["patch"] += "+\x1b[2J\r"
+    document["candidates"][1]["edits"] = ["\x1b[31mred"]
+    show_result(document, quiet=False)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\r" not in out
+    assert "[bold]" in out  # not taken for markup
+
+
+def test_show_tree_prints_the_most_valuable_children_and_counts_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nodes = [TreeNode(0, None, "root", 0.1)]
+    nodes += [TreeNode(i, 0, f"edit {i}", i / 20) for i in range(1, 11)]
+    nodes.append(TreeNode(11, 10, "below", 0.3))
+    show_tree(build_tree(nodes), depth=1, width=3)
+    out = capsys.readouterr().out
+    assert out.index("edit 10") < out.index("edit 9") < out.index("edit 8")
+    assert "edit 7" not in out
+    assert "and 7 of lower value" in out
+    assert "below" not in out
+
+
+def test_show_tree_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    show_tree(build_tree([]), depth=2, width=2)
+    assert "had not begun" in capsys.readouterr().out
