@@ -24,6 +24,7 @@ from meritree.view.tree import SearchTreeView
 from meritree.view.words import Document
 
 REFRESH_PER_SECOND = 6
+MAX_BEST_LINE = 6  # edits of the best line that are shown, the latest ones
 PLAIN_INTERVAL = 15.0  # seconds between plain lines inside one phase
 
 PHASES = {
@@ -95,7 +96,9 @@ class LiveView:
         seconds = latest.seconds
         if latest.phase != "done":
             seconds += time.monotonic() - self._received
-        parts: list[RenderableType] = [_head(latest), _budgets(latest, seconds)]
+        parts: list[RenderableType] = [_head(latest)]
+        if latest.budget_tests or latest.budget_seconds:
+            parts.append(_budgets(latest, seconds))
         if latest.nodes:
             parts.append(_tree_line(latest))
         if latest.best_line:
@@ -145,7 +148,10 @@ def best_line(rationales: tuple[str, ...], value: float) -> Tree:
     """The path to the best node as a small tree."""
     tree = Tree(Text("the code as it is", "dim"), guide_style="dim")
     branch = tree
-    for depth, rationale in enumerate(rationales, start=1):
+    hidden = max(0, len(rationales) - MAX_BEST_LINE)
+    if hidden:
+        branch = branch.add(Text(f"{hidden} edits", "dim"))
+    for depth, rationale in enumerate(rationales[hidden:], start=hidden + 1):
         label = Text(words.one_line(rationale, 200))
         if depth == len(rationales):
             value_text = Text(f"{value:.2f}  ", "bold green" if value >= 1 else "yellow")

@@ -1,0 +1,110 @@
+"""[tool.meritree] of the repository's pyproject.toml."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from meritree.cli.options import Typed, build, read_issue, settle
+from meritree.cli.settings import ONLY_ON_COMMAND_LINE, TYPES, read_settings
+from meritree.errors import BadInput
+
+
+def write(repo: Path, body: str) -> Path:
+    (repo / "pyproject.toml").write_text(body)
+    return repo
+
+
+def test_every_option_is_a_setting_or_refused_with_a_reason() -> None:
+    options = {field.name.replace("_", "-") for field in fields(Typed)}
+    assert options == set(TYPES) | set(ONLY_ON_COMMAND_LINE)
+
+
+def test_no_file_and_no_table_mean_no_settings(tmp_path: Path) -> None:
+    assert read_settings(tmp_path) == {}
+    assert read_settings(write(tmp_path, "[project]\nname = 'x'\n")) == {}
+
+
+def test_keys_may_be_written_with_dashes_or_underscores(tmp_path: Path) -> None:
+    write(tmp_path, "[tool.meritree]\nbudget-tests = 7\nbudget_seconds = 1\n")
+    assert read_settings(tmp_path) == {"budget-tests": 7, "budget-seconds": 1}
+
+
+def test_the_command_line_wins_over_settings_and_settings_over_defaults(tmp_path: Path) -> None:
+    write(tmp_path, "[tool.meritree]\nseed = 3\nworkers = 2\nquiet = true\n")
+    values, as_json, quiet = settle(tmp_path, Typed(seed=9))
+    options = build(tmp_path, values)
+    assert (options.seed, options.workers, options.budget_tests) == (9, 2, 2000)
+    assert (as_json, quiet) == (False, True)
+
+
+def test_a_flag_of_the_settings_can_be_switched_off(tmp_path: Path) -> None:
+    write(tmp_path, "[tool.meritree]\njson = true\n")
+    assert settle(tmp_path, Typed())[1] is True
+    assert settle(tmp_path, Typed(json=False))[1] is False
+
+
+def test_paths_in_the_file_are_relative_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    write(repo, "[tool.meritree]\nout = 'runs/one'\nissue = 'bug.md'\n")
+    (repo / "bug.md").write_text("it is wrong")
+    monkeypatch.chdir(tmp_path)
+    options = build(Path("repo"), settle(Path("repo"), Typed())[0])
+    assert options.out == repo / "runs" / "one"
+    assert options.issue == "it is wrong"
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("worker = 2", "worker = 2: no such setting; known are budget-seconds"),
+        ("workers = '2'", "workers = '2' must be a whole number"),
+        ("workers = true", "workers = True must be a whole number"),
+        ("workers = 1.5", "workers = 1.5 must be a whole number"),
+        ("budget-seconds = 'long'", "must be a number"),
+        ("issue = 3", "must be a string"),
+        ("failing = 't.py::a'", "must be a list of strings"),
+        ("failing = [1]", "must be a list of strings"),
+        ("json = 'yes'", "must be true or false"),
+        ("apply = true", "cannot ask to be changed"),
+        ("sandbox = 'none'", "cannot switch its own sandbox off"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(
+    tmp_path: Path, line: str, named: str
+) -> None:
+    write(tmp_path, f"[tool.meritree]\n{line}\n")
+    with pytest.raises(BadInput) as caught:
+        read_settings(tmp_path)
+    assert named in str(caught.value)
+    assert "pyproject.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["[tool", "[tool]\nmeritree = 3\n"])
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, body: str) -> None:
+    with pytest.raises(BadInput, match=r"pyproject\.toml"):
+        read_settings(write(tmp_path, body))
+
+
+def test_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="not valid TOML"):
+        read_settings(tmp_path)
+
+
+def test_an_issue_is_a_text_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bug").write_bytes(b"caf\xe9")
+    assert read_issue("bug") == "caf\ufffd"
+    assert read_issue("the price is wrong") == "the price is wrong"
+    assert read_issue("a\nb.md") == "a\nb.md"
+    assert read_issue("x" * 5000) == "x" * 5000
+    with pytest.raises(BadInput, match="no such file"):
+        read_issue("missing.md")
+    with pytest.raises(BadInput, match="folder"):
+        read_issue(str(tmp_path))

@@ -1,0 +1,68 @@
+"""The sample repository: it is broken in two places, and only both repairs mend it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dulwich.porcelain import status
+from dulwich.repo import Repo
+
+from meritree.demo import issue_text, unpack
+
+FIRST = ("parcel/weights.py", "(grams + step) // step", "(grams + step - 1) // step")
+SECOND = ("parcel/tariffs.py", "[0] <= grams", "[0] < grams")
+
+
+def failing(repo: Path, *edits: tuple[str, str, str]) -> set[str]:
+    for name, old, new in edits:
+        file = repo / name
+        text = file.read_text()
+        assert text.count(old) == 1
+        file.write_text(text.replace(old, new))
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, timeout=120)
+    lines = done.stdout.splitlines()
+    return {line.split(" - ")[0].split()[1] for line in lines if line.startswith("FAILED")}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    return failing(unpack(tmp_path_factory.mktemp("as-is")))
+
+
+def test_the_sample_fails_where_the_issue_says(broken: set[str], tmp_path: Path) -> None:
+    assert any("2000-630" in test for test in broken)
+    repo = unpack(tmp_path)
+    assert issue_text() == (repo / "issue.md").read_text()
+    for name, line, code in (
+        ("parcel/quoting.py", 31, "base = tariff_for(zone).price(billed)"),
+        ("parcel/tariffs.py", 34, "raise TooHeavy("),
+    ):
+        assert f'File "{name}", line {line}' in issue_text()
+        assert code in (repo / name).read_text().splitlines()[line - 1]
+
+
+@pytest.mark.parametrize("edit", [FIRST, SECOND])
+def test_each_repair_alone_helps_and_does_not_suffice(
+    broken: set[str], tmp_path: Path, edit: tuple[str, str, str]
+) -> None:
+    left = failing(unpack(tmp_path), edit)
+    assert left < broken
+    assert any("2000-630" in test for test in left)
+
+
+def test_both_repairs_together_mend_it(tmp_path: Path) -> None:
+    assert failing(unpack(tmp_path), FIRST, SECOND) == set()
+
+
+def test_the_copy_is_a_clean_git_repository_of_its_own(tmp_path: Path) -> None:
+    repo = unpack(tmp_path)
+    assert repo == tmp_path / "parcel"
+    with Repo(str(repo)) as git:
+        changes = status(git)
+        assert not changes.untracked
+        assert not any(changes.staged.values())
+    assert unpack() != unpack()
