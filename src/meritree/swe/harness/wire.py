@@ -1,0 +1,117 @@
+"""Frames between processes: four bytes of length, then UTF-8 JSON, over pipe descriptors.
+
+Knows nothing about what is said. Both ends use it, in our interpreter and in the target's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import struct
+import time
+from typing import Any, Dict, Optional, Tuple
+
+MAX_FRAME = 256 << 20
+_HIGH_FD = 200
+
+
+class Closed(Exception):
+    """The other end has gone."""
+
+
+class Garbled(Exception):
+    """Something that is no frame came through the pipe."""
+
+
+class TimedOut(Exception):
+    """Nothing complete came in time."""
+
+
+def high(fd: int) -> int:
+    """Move ``fd`` out of the range that careless code writes to; the old number is closed."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+    os.close(fd)
+    return moved
+
+
+class Channel:
+    """One direction in, one out; not for use by several threads at once."""
+
+    def __init__(self, read_fd: int, write_fd: int, token: str = "") -> None:
+        self.read_fd = read_fd
+        self.write_fd = write_fd
+        self.token = token
+
+    def close(self) -> None:
+        """Close both descriptors; harmless when repeated."""
+        for fd in (self.read_fd, self.write_fd):
+            if fd >= 0:
+                try:
+                    os.close(fd)
+                except OSError:
+                    pass
+        self.read_fd = self.write_fd = -1
+
+    def send(self, message: Dict[str, Any]) -> None:
+        """Write one frame; raises Closed when nobody reads any more."""
+        body = json.dumps([self.token, message]).encode("utf-8")
+        data = memoryview(struct.pack(">I", len(body)) + body)
+        while data:
+            try:
+                data = data[os.write(self.write_fd, data) :]
+            except (BrokenPipeError, OSError) as error:
+                raise Closed(str(error)) from None
+
+    def receive(self, deadline: Optional[float] = None) -> Dict[str, Any]:
+        """Read one frame.
+
+        Args:
+            deadline: ``time.monotonic()`` value after which TimedOut is raised.
+
+        Raises:
+            Closed, Garbled, TimedOut: see there. After Garbled or TimedOut the channel is
+                out of step and only good for closing.
+        """
+        (length,) = struct.unpack(">I", self._exactly(4, deadline))
+        if length > MAX_FRAME:
+            raise Garbled("frame of %d bytes" % length)
+        try:
+            token, message = json.loads(self._exactly(length, deadline).decode("utf-8"))
+        except (ValueError, TypeError) as error:
+            raise Garbled(str(error)) from None
+        if token != self.token or not isinstance(message, dict):
+            raise Garbled("frame without the right token")
+        return message
+
+    def _exactly(self, count: int, deadline: Optional[float]) -> bytes:
+        parts = []
+        while count:
+            if deadline is not None and not self._readable(deadline):
+                raise TimedOut
+            try:
+                chunk = os.read(self.read_fd, min(count, 1 << 20))
+            except OSError as error:
+                raise Closed(str(error)) from None
+            if not chunk:
+                raise Closed("end of stream")
+            parts.append(chunk)
+            count -= len(chunk)
+        return b"".join(parts)
+
+    def _readable(self, deadline: float) -> bool:
+        poller = select.poll()
+        poller.register(self.read_fd, select.POLLIN | select.POLLHUP)
+        wait = max(0.0, deadline - time.monotonic())
+        return bool(poller.poll(int(wait * 1000) + 1))
+
+
+def pair(token: str) -> Tuple[Channel, Channel]:
+    """Two connected channels, for the two sides of a fork."""
+    a_read, b_write = os.pipe()
+    b_read, a_write = os.pipe()
+    return (
+        Channel(high(a_read), high(a_write), token),
+        Channel(high(b_read), high(b_write), token),
+    )
