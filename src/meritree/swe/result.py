@@ -7,7 +7,7 @@ show it). The JSON form is documented in docs/fix-json.md and versioned by SCHEM
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,7 +127,7 @@ class FixResult:
                 {**_plain(c), "estimate": _estimate(c.estimate)} for c in self.candidates
             ],
         }
-        rest = asdict(self)
+        rest = asdict(replace(self, candidates=()))  # estimates may be read-only: not copied
         for key in ("status", "message", "candidates"):
             rest.pop(key)
         document.update(rest)
