@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
+import shutil
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,20 +45,13 @@ def _cell(text: str) -> str:
 
 
 def _table(rows: tuple[System, ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("number", "name", "room", "state", "verdict"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("what", overflow="fold")
-    styles = {"works": "green", "part": "yellow", "planned": "dim"}
+    """One line a system: cut to a terminal's width, whole where it is read by a program."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
-        table.add_row(
-            row.id, row.name, row.room, row.state_in_words, row.verdict or "-", row.title,
-            style=styles[row.state],
-        )  # fmt: skip
-    console = Console(highlight=False)
-    console.print(table)
+        line = (
+            f"{row.id}  {row.name:21} {row.room:9} {row.state_in_words:22} {row.verdict or '-':14}"
+        )
+        print((line + row.title)[:width])
     tally = Counter(row.state for row in rows)
-    print(", ".join(f"{n} {state}" for state, n in tally.most_common()), f"of {len(rows)}")
+    counts = ", ".join(f"{tally[state]} {state}" for state in ("works", "part", "planned"))
+    print(f"{len(rows)} systems: {counts}")
