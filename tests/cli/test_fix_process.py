@@ -1,0 +1,144 @@
+"""`fix`, `resume`, `show` and `demo` as a user runs them: real processes on real repositories."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from meritree.demo import unpack
+from meritree.view.store import load_run
+
+Started = Callable[..., "subprocess.CompletedProcess[str]"]
+FILES = {"patch.diff", "run.db", "report.html", "result.json"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not {"__pycache__", ".pytest_cache"} & set(path.parts)
+    }
+
+
+def tree_of(folder: Path) -> list[tuple[int, int | None, str, float]]:
+    nodes = load_run(folder).tree.nodes.values()
+    return [(node.id, node.parent, node.label, node.value) for node in nodes]
+
+
+def test_fix_prints_one_document_writes_four_files_and_leaves_the_repository_alone(
+    meritree: Started, shop: Path, tmp_path: Path
+) -> None:
+    before, out = contents(shop), tmp_path / "run"
+    done = meritree("fix", str(shop), "--json", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["status"] == "verified"
+    assert document["files"] == ["price.py"]
+    assert document == json.loads((out / "result.json").read_text())
+    assert FILES <= {path.name for path in out.iterdir()}
+    assert document["patch"] == (out / "patch.diff").read_text()
+    assert contents(shop) == before
+    assert "verified" in (out / "report.html").read_text()
+    if shutil.which("git"):
+        subprocess.run(["git", "apply", str(out / "patch.diff")], cwd=shop, check=True)
+        tests = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        subprocess.run(tests, cwd=shop, check=True, capture_output=True)
+
+
+def test_fix_for_people_says_verified_and_writes_no_control_character(
+    meritree: Started, shop: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    done = meritree("fix", str(shop), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    for part in ("verified", "tests before", "tests after", f"{out}/report.html", "not proof"):
+        assert part in done.stdout, part
+    assert "\x1b" not in done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) < 20
+    shown = meritree("show", str(out))
+    assert shown.returncode == 0, shown.stderr
+    assert "the code as it is" in shown.stdout
+    assert "verified" in shown.stdout
+
+
+def test_apply_writes_the_patch_into_the_repository(
+    meritree: Started, shop: Path, tmp_path: Path
+) -> None:
+    before = contents(shop)
+    done = meritree("fix", str(shop), "--apply", "--json", "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["applied"] is True
+    after = contents(shop)
+    assert {name for name in after if after[name] != before.get(name)} == {"price.py"}
+
+
+def test_an_issue_without_a_failing_test_has_no_judge(
+    meritree: Started, shop: Path, tmp_path: Path
+) -> None:
+    (shop / "price.py").write_text("def price(n):\n    return n + 1\n")
+    done = meritree(
+        "fix", str(shop), "--json", "--issue", "-", "--out", str(tmp_path / "run"),
+        input="the price of zero is wrong",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["status"] == "no-judge"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_resumes_to_the_tree_of_a_run_that_was_not_stopped(
+    meritree: Started, tmp_path: Path, how: signal.Signals
+) -> None:
+    repo = unpack(tmp_path)
+    options = ("--json", "--quiet", "--seed", "3", "--budget-tests", "400")
+    whole = meritree("fix", str(repo), *options, "--out", str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
+    out = tmp_path / "stopped"
+    code = "from meritree.cli.app import main; main()"
+    command = [sys.executable, "-c", code, "fix", str(repo), *options, "--out", str(out)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_nodes(process, out, 5)
+    os.kill(process.pid, how)
+    stdout, stderr = process.communicate(timeout=60)
+    if how != signal.SIGKILL:
+        assert process.returncode == 130, stderr
+        assert json.loads(stdout)["status"] == "interrupted"
+    assert len(tree_of(out)) < len(tree_of(tmp_path / "whole"))
+    resumed = meritree("resume", str(out), "--json", "--quiet")
+    assert resumed.returncode == 0, resumed.stderr
+    assert tree_of(out) == tree_of(tmp_path / "whole")
+    assert json.loads(resumed.stdout)["patch"] == json.loads(whole.stdout)["patch"]
+
+
+def wait_for_nodes(process: subprocess.Popen[str], out: Path, least: int) -> None:
+    """Wait until the run under way has judged some candidates."""
+    while process.poll() is None:
+        if (out / "run.db").is_file() and len(tree_of(out)) >= least:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the run ended before it could be stopped: {process.communicate()}")
+
+
+def test_the_demo_finds_a_patch_of_two_edits_and_shows_its_report(
+    meritree: Started, tmp_path: Path
+) -> None:
+    out = tmp_path / "demo"
+    done = meritree("demo", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "exactly 2 kg" in done.stdout
+    assert "\nverified" in done.stdout
+    assert f"{out}/report.html" in done.stdout
+    document = json.loads((out / "result.json").read_text())
+    assert len(document["candidates"][0]["edits"]) >= 2
+    best = load_run(out).tree.best
+    assert len(best) == 1 + len(document["candidates"][0]["edits"])
