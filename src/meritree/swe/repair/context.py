@@ -1,0 +1,384 @@
+"""A source file parsed once: offsets, parents, enclosing statements, what may be edited where.
+
+Knows Python's syntax and layout; knows nothing about templates, tests or probabilities.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+from meritree.errors import MeritreeError
+from meritree.swe.repair.ast_text import TEST, expression, fit, same
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_NEWLINE = re.compile(r"\r\n|\r|\n")
+_BODIES = ("body", "orelse", "finalbody")
+_LINKED = (
+    ast.expr,
+    ast.stmt,
+    ast.excepthandler,
+    ast.comprehension,
+    ast.arguments,
+    ast.arg,
+    ast.keyword,
+    ast.withitem,
+    ast.match_case,
+    ast.pattern,
+    ast.alias,
+)
+_FROZEN_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_params", "pattern"})
+
+
+class SourceError(MeritreeError):
+    """A file cannot be edited because it cannot be parsed."""
+
+
+class Link(NamedTuple):
+    """Where a node hangs: parent, field, position in a list field (else -1), and its function."""
+
+    parent: ast.AST
+    field: str
+    position: int
+    owner: FunctionNode | None  # outermost function whose body holds the node
+    editable: bool  # False in annotations, decorators, docstrings, patterns
+
+
+class SourceFile:
+    """One text of one Python file with the maps that templates need.
+
+    Attributes:
+        path: the file, relative to the repository root.
+        text: the text all offsets refer to (characters, not bytes).
+        tree: its syntax tree; shared, must not be modified.
+        newline: the newline of the file's first line (``"\\n"`` if it has none).
+    """
+
+    def __init__(self, path: str, text: str) -> None:
+        """Parse ``text``.
+
+        Raises:
+            SourceError: it is not valid Python for this interpreter.
+        """
+        bom = text.startswith("\ufeff")
+        try:
+            self.tree = ast.parse(text[1:] if bom else text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+            raise SourceError(
+                f"{path} cannot be parsed: {problem}; it will not be edited"
+            ) from None
+        self.path = path
+        self.text = text
+        starts = [int(bom)]
+        starts.extend(found.end() for found in _NEWLINE.finditer(text))
+        self._starts = starts
+        first = _NEWLINE.search(text)
+        self.newline = first.group() if first else "\n"
+        self.memo: dict[object, object] = {}  # facts that others derive and keep with the file
+        self._ascii = text.isascii()
+        self._links: dict[ast.AST, Link] = {}
+        self._names: dict[FunctionNode, str] = {}
+        self._expressions: dict[int, list[ast.expr]] = {}
+        self._statements: dict[int, list[ast.stmt]] = {}
+        self._spans: dict[ast.AST, tuple[int, int]] = {}
+        self._link()
+
+    # -- tree ---------------------------------------------------------------------------------
+
+    def _link(self) -> None:
+        """Walk the tree once, in source order, and note parent, owner and lines of every node."""
+        stack: list[tuple[ast.AST, FunctionNode | None, bool, str]] = [(self.tree, None, True, "")]
+        while stack:
+            node, owner, editable, dotted = stack.pop()
+            inner_owner, inner_dotted = owner, dotted
+            if isinstance(node, _FUNCTIONS) and owner is None:
+                inner_owner = node
+                self._names[node] = dotted + node.name
+            elif isinstance(node, ast.ClassDef) and owner is None:
+                inner_dotted = f"{dotted}{node.name}."
+            children: list[tuple[ast.AST, FunctionNode | None, bool, str]] = []
+            for field, index, child in _children(node):
+                # Only the body of a function is swapped with it; the rest runs at definition.
+                body = field == "body" if isinstance(node, _FUNCTIONS) else True
+                child_owner = inner_owner if body else owner
+                open_ = editable and field not in _FROZEN_FIELDS and not _docstring(child)
+                if isinstance(node, ast.FormattedValue | ast.JoinedStr):
+                    open_ = open_ and field != "format_spec" and self._located(child)
+                self._links[child] = Link(node, field, index, child_owner, open_)
+                self._register(child, open_)
+                children.append((child, child_owner, open_, inner_dotted))
+            stack.extend(reversed(children))
+
+    def _register(self, node: ast.AST, editable: bool) -> None:
+        if isinstance(node, ast.stmt):
+            self._statements.setdefault(self.first_line(node), []).append(node)
+        elif isinstance(node, ast.FormattedValue):
+            return  # only its value can be edited
+        elif isinstance(node, ast.expr) and editable:
+            self._expressions.setdefault(node.lineno, []).append(node)
+
+    def _located(self, child: ast.AST) -> bool:
+        """Whether a part of an f-string can be edited: before 3.12 positions may be wrong."""
+        if isinstance(child, ast.FormattedValue):
+            return True
+        if not isinstance(child, ast.expr) or isinstance(child, ast.Constant):
+            return False
+        written = expression(self.segment(child))
+        return written is not None and same(child, written, {})
+
+    def link(self, node: ast.AST) -> Link:
+        """Parent, field, index and owner of ``node``."""
+        return self._links[node]
+
+    def parent(self, node: ast.AST) -> ast.AST | None:
+        """The parent of ``node``; ``None`` for the module."""
+        link = self._links.get(node)
+        return link.parent if link else None
+
+    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Parents of ``node`` from the nearest to the module."""
+        link = self._links.get(node)
+        while link is not None:
+            yield link.parent
+            link = self._links.get(link.parent)
+
+    def statement_of(self, node: ast.AST) -> ast.stmt:
+        """The innermost statement that contains ``node`` (or is it).
+
+        Raises:
+            SourceError: ``node`` is not inside a statement of this file.
+        """
+        if isinstance(node, ast.stmt):
+            return node
+        for parent in self.ancestors(node):
+            if isinstance(parent, ast.stmt):
+                return parent
+        raise SourceError(f"{type(node).__name__} does not belong to a statement of {self.path}")
+
+    def function_of(self, node: ast.AST) -> FunctionNode | None:
+        """The innermost function whose body contains ``node``; ``None`` at import level."""
+        child = node
+        for parent in self.ancestors(node):
+            if isinstance(parent, _FUNCTIONS) and self._links[child].field == "body":
+                return parent
+            child = parent
+        return None
+
+    def class_of(self, node: ast.AST) -> ast.ClassDef | None:
+        """The innermost class that contains ``node``."""
+        for parent in self.ancestors(node):
+            if isinstance(parent, ast.ClassDef):
+                return parent
+        return None
+
+    def owner(self, node: ast.AST) -> FunctionNode | None:
+        """The outermost function or method whose body contains ``node``."""
+        return self._links[node].owner if node in self._links else None
+
+    def function_name(self, node: ast.AST) -> str:
+        """Dotted name of ``owner(node)`` (``"Cache.get"``); empty for code that runs at import."""
+        owner = self.owner(node)
+        return self._names[owner] if owner is not None else ""
+
+    def in_loop(self, statement: ast.stmt) -> bool:
+        """Whether ``break`` and ``continue`` are allowed in place of ``statement``."""
+        child: ast.AST = statement
+        for parent in self.ancestors(statement):
+            if isinstance(parent, (*_FUNCTIONS, ast.ClassDef)):
+                return False
+            if isinstance(parent, ast.For | ast.AsyncFor | ast.While):
+                return self._links[child].field == "body" or self.in_loop(parent)
+            child = parent
+        return False
+
+    @cached_property
+    def functions(self) -> tuple[FunctionNode, ...]:
+        """All functions and methods of the file, nested ones too, in source order."""
+        return tuple(node for node in self._links if isinstance(node, _FUNCTIONS))
+
+    # -- lines --------------------------------------------------------------------------------
+
+    @property
+    def line_count(self) -> int:
+        """Number of lines."""
+        return len(self._starts)
+
+    def expressions(self, line: int) -> list[ast.expr]:
+        """Editable expressions that start on ``line`` (1-based), outer before inner."""
+        return self._expressions.get(line, [])
+
+    def statements(self, line: int) -> list[ast.stmt]:
+        """Statements that start on ``line`` (a decorated one on its first decorator's line)."""
+        return self._statements.get(line, [])
+
+    def statement_at(self, line: int) -> ast.stmt | None:
+        """The innermost statement whose lines include ``line``."""
+        best: ast.stmt | None = None
+        for start in range(min(line, self.line_count), 0, -1):
+            for statement in self._statements.get(start, ()):
+                if (statement.end_lineno or 0) >= line and (
+                    best is None or statement.col_offset > best.col_offset
+                ):
+                    best = statement
+            if best is not None:
+                return best
+        return None
+
+    @staticmethod
+    def first_line(statement: ast.stmt) -> int:
+        """First line of a statement, its decorators included."""
+        decorators = getattr(statement, "decorator_list", None)
+        lines: list[int] = [each.lineno for each in decorators or ()]
+        return min([statement.lineno, *lines])
+
+    def line_start(self, line: int) -> int:
+        """Offset of the first character of ``line``; the end of the text beyond the last line."""
+        return self._starts[line - 1] if line <= len(self._starts) else len(self.text)
+
+    def line_at(self, offset: int) -> int:
+        """1-based line that contains the character offset."""
+        return max(1, bisect_right(self._starts, offset))
+
+    def line_text(self, line: int) -> str:
+        """Text of ``line`` without its newline."""
+        return self.text[self.line_start(line) : self.line_start(line + 1)].rstrip("\r\n")
+
+    def offset(self, line: int, column: int) -> int:
+        """Character offset of a UTF-8 byte column, as syntax trees give it."""
+        start = self._starts[line - 1]
+        if self._ascii:
+            return start + column
+        raw = self.text[start : self.line_start(line + 1)]
+        return start + len(raw.encode()[:column].decode(errors="ignore"))
+
+    def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+        """Character offsets of ``node``; for a decorated definition from its first ``@``."""
+        known = self._spans.get(node)
+        if known is None:
+            assert node.end_lineno is not None
+            assert node.end_col_offset is not None
+            start = self.offset(node.lineno, node.col_offset)
+            if isinstance(node, ast.stmt) and self.first_line(node) < node.lineno:
+                line = self.first_line(node)
+                start = self.line_start(line) + len(_indent(self.line_text(line)))
+            known = (start, self.offset(node.end_lineno, node.end_col_offset))
+            self._spans[node] = known
+        return known
+
+    def segment(self, node: ast.expr | ast.stmt) -> str:
+        """Source text of ``node`` as written."""
+        start, end = self.span(node)
+        return self.text[start:end]
+
+    def fitted(self, node: ast.expr, need: int = TEST) -> str:
+        """Source text of ``node``, parenthesised where a slot of strength ``need`` asks for it."""
+        return fit(self.segment(node), node, need)
+
+    # -- layout -------------------------------------------------------------------------------
+
+    def indent(self, statement: ast.stmt) -> str:
+        """White space before a statement's line."""
+        return _indent(self.line_text(self.first_line(statement)))
+
+    def indent_unit(self, statement: ast.stmt) -> str:
+        """One level of indentation as used around ``statement``."""
+        nested = _first_nested(self, statement)
+        if nested:
+            return nested
+        child: ast.stmt = statement
+        for parent in self.ancestors(statement):
+            if isinstance(parent, ast.stmt):
+                inner, outer = self.indent(child), self.indent(parent)
+                if len(inner) > len(outer) and inner.startswith(outer):
+                    return inner[len(outer) :]
+                child = parent
+        return self._file_unit
+
+    @cached_property
+    def _file_unit(self) -> str:
+        for statements in self._statements.values():
+            for statement in statements:
+                unit = _first_nested(self, statement)
+                if unit:
+                    return unit
+        return "    "
+
+    def own_lines(self, statement: ast.stmt) -> bool:
+        """Whether the statement shares its first and last line with no other code."""
+        start, end = self.span(statement)
+        before = self.text[self.line_start(self.line_at(start)) : start]
+        after = self.text[end : self.line_start((statement.end_lineno or 0) + 1)].lstrip(" \t\f")
+        return not before.strip(" \t\f") and after[:1] in ("", "#", "\n", "\r")
+
+    def siblings(self, statement: ast.stmt) -> list[ast.stmt]:
+        """The suite that holds ``statement``."""
+        link = self._links[statement]
+        suite = getattr(link.parent, link.field)
+        assert isinstance(suite, list)
+        return suite
+
+    def is_elif(self, statement: ast.stmt) -> bool:
+        """Whether this ``if`` is written as ``elif``."""
+        return isinstance(statement, ast.If) and self.text.startswith(
+            "elif", self.span(statement)[0]
+        )
+
+    @cached_property
+    def string_lines(self) -> frozenset[int]:
+        """Lines that begin inside a string and must keep their white space."""
+        inside: set[int] = set()
+        for node in self._links:
+            literal = isinstance(node, ast.JoinedStr) or (
+                isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+            )
+            if literal and isinstance(node, ast.expr) and node.end_lineno != node.lineno:
+                inside.update(range(node.lineno + 1, (node.end_lineno or 0) + 1))
+        return frozenset(inside)
+
+
+def _children(node: ast.AST) -> Iterator[tuple[str, int, ast.AST]]:
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, _LINKED):
+                    yield field, index, item
+        elif isinstance(value, _LINKED):
+            yield field, -1, value
+
+
+def _docstring(node: ast.AST) -> bool:
+    """Whether ``node`` is a bare string, documentation wherever it stands."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str | bytes)
+    )
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t\f"))]
+
+
+def _first_nested(source: SourceFile, statement: ast.stmt) -> str:
+    for field in _BODIES:
+        suite = getattr(statement, field, None)
+        if isinstance(suite, list) and suite and isinstance(suite[0], ast.stmt):
+            inner, outer = source.indent(suite[0]), source.indent(statement)
+            if len(inner) > len(outer) and inner.startswith(outer):
+                return inner[len(outer) :]
+    return ""
+
+
+@lru_cache(maxsize=128)
+def load(path: str, text: str) -> SourceFile | None:
+    """``SourceFile(path, text)``, remembered for the last 128 texts; ``None`` if unparsable."""
+    try:
+        return SourceFile(path, text)
+    except SourceError:
+        return None
