@@ -5,7 +5,6 @@ differ from it inside one function only, so that large files cost little per can
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -287,8 +286,7 @@ def _find(code: types.CodeType, names: List[str], name: str) -> Optional[types.C
 
 
 _MUTATORS = frozenset(
-    "append extend insert pop popitem remove clear update setdefault add discard sort reverse "
-    "appendleft popleft extendleft write __setitem__ __delitem__ __setattr__ put".split()
+    ["append", "extend", "insert", "pop", "popitem", "remove", "clear", "update", "setdefault", "add", "discard", "sort", "reverse", "appendleft", "popleft", "extendleft", "write", "__setitem__", "__delitem__", "__setattr__", "put"]
 )
 
 

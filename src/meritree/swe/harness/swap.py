@@ -205,8 +205,7 @@ def _annotations(node: Any) -> List[str]:
 
 
 _PLAIN_DECORATORS = frozenset(
-    "staticmethod classmethod property setter getter deleter contextmanager abstractmethod "
-    "lru_cache cache cached_property wraps override final asynccontextmanager".split()
+    ["staticmethod", "classmethod", "property", "setter", "getter", "deleter", "contextmanager", "abstractmethod", "lru_cache", "cache", "cached_property", "wraps", "override", "final", "asynccontextmanager"]
 )
 
 

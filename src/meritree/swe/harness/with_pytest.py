@@ -106,8 +106,6 @@ class Suite:
     def pytest_configure(self, config: Any) -> None:
         if hasattr(config.option, "benchmark_disable"):
             config.option.benchmark_disable = True
-        if self.quick_reports:
-            _cheap_comparisons()
         _tame_hypothesis(self.seed)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -135,9 +133,18 @@ class Suite:
         return True if self.quick_reports else None
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_assertrepr_compare(self, config: Any, op: str, left: Any, right: Any) -> None:
+    def pytest_runtest_setup(self, item: Any) -> None:
+        # The framework's own explanation of a failed comparison can take seconds.
+        from _pytest.assertion import util
+
+        util._reprcompare = self._compared
+
+    def _compared(self, op: str, left: Any, right: Any) -> str:
         if op == "==":
             self.watch.compared = (left, right)
+        root = self.places.root
+        text = "%s %s %s" % (grade.short(left, root), op, grade.short(right, root))
+        return text.replace("\n", "\\n").replace("%", "%%")
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
         error = call.excinfo.value if call.excinfo is not None else None
@@ -167,7 +174,7 @@ def _quick_report(item: Any, call: Any, skip: bool) -> Any:
     return pytest.TestReport(
         nodeid=item.nodeid,
         location=item.location,
-        keywords={name: 1 for name in item.keywords},
+        keywords=dict.fromkeys(item.keywords, 1),
         outcome=outcome,  # type: ignore[arg-type]
         longrepr=longrepr,
         when=call.when,
@@ -196,16 +203,6 @@ def _mute_terminal(config: Any) -> None:
 
     reporter.__class__ = Mute
     config.pluginmanager.register(reporter, "terminalreporter")
-
-
-def _cheap_comparisons() -> None:
-    """Replace the long explanation of a failed comparison, which can take seconds."""
-    from _pytest.assertion import util
-
-    def brief(config: Any, op: str, left: Any, right: Any, *_: Any) -> List[str]:
-        return ["%s %s %s" % (grade.short(left, "/"), op, grade.short(right, "/"))]
-
-    util.assertrepr_compare = brief  # type: ignore[assignment]
 
 
 def _tame_hypothesis(seed: int) -> None:

@@ -3,6 +3,9 @@
 The part that runs inside the target's interpreter is `meritree.swe.harness`.
 """
 
+from meritree.swe.testing.detect import detect_command, detect_python, parse_command
+from meritree.swe.testing.evaluator import Evaluator
+from meritree.swe.testing.session import TestSession
 from meritree.swe.testing.types import (
     Amendment,
     Baseline,
@@ -22,6 +25,7 @@ __all__ = [
     "Baseline",
     "CollectionError",
     "Coverage",
+    "Evaluator",
     "EvaluatorStats",
     "FinalVerdict",
     "Frame",
@@ -29,4 +33,8 @@ __all__ = [
     "TestCommand",
     "TestLimits",
     "TestResult",
+    "TestSession",
+    "detect_command",
+    "detect_python",
+    "parse_command",
 ]

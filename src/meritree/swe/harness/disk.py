@@ -1,0 +1,86 @@
+"""The scratch copy on disk: notice and undo what test runs changed in it.
+
+Compares sizes and times with those of the start; contents come from the pristine copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import Dict, Iterator, Tuple
+
+_SKIPPED = frozenset((".git", "__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache"))
+_SHARE = 0.1
+
+
+class Workspace:
+    """The folder in which tests run, and the untouched one that it was copied from."""
+
+    def __init__(self, root: str, pristine: str) -> None:
+        self.root = root
+        self.pristine = pristine
+        self._state = dict(self._scan())
+        self._next = 0.0
+
+    def _scan(self) -> Iterator[Tuple[str, Tuple[int, int, int]]]:
+        pending = [self.root]
+        while pending:
+            folder = pending.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except OSError:
+                continue
+            for entry in entries:
+                if entry.name in _SKIPPED:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    info = entry.stat(follow_symlinks=False)
+                    yield entry.path, (info.st_mtime_ns, info.st_size, info.st_ino)
+
+    def refresh(self) -> int:
+        """Restore changed and missing files, delete new ones; returns how many.
+
+        Looks only as often as costs a tenth of the time at most.
+        """
+        started = time.monotonic()
+        if started < self._next:
+            return 0
+        now = dict(self._scan())
+        changed = [p for p, state in self._state.items() if now.get(p) != state]
+        added = [p for p in now if p not in self._state]
+        for path in added:
+            os.unlink(path)
+        for path in changed:
+            self._put_back(path)
+        spent = time.monotonic() - started
+        self._next = started + spent / _SHARE
+        return len(changed) + len(added)
+
+    def _put_back(self, path: str) -> None:
+        original = os.path.join(self.pristine, os.path.relpath(path, self.root))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.lexists(path):
+            os.unlink(path)
+        shutil.copy2(original, path, follow_symlinks=False)
+        info = os.lstat(path)
+        self._state[path] = (info.st_mtime_ns, info.st_size, info.st_ino)
+
+    def write(self, files: Dict[str, str]) -> None:
+        """Put a candidate's files into the folder."""
+        for path, text in files.items():
+            full = os.path.join(self.root, path)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            with open(full, "w", encoding="utf-8", newline="") as f:
+                f.write(text)
+
+    def restore(self, files: Dict[str, str]) -> None:
+        """Undo ``write``."""
+        for path in files:
+            full = os.path.join(self.root, path)
+            if full in self._state:
+                self._put_back(full)
+            elif os.path.lexists(full):
+                os.unlink(full)

@@ -1,0 +1,373 @@
+"""The conductor of a live session: everything collected once, candidates judged in forks.
+
+It never runs a test itself. Swapped-in candidates go to one persistent child; what may leak
+goes to a child of its own; the original code is re-run now and then (the canary), and when it
+no longer gives its own results the child is replaced and its last candidates run again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import source, swap
+from .children import Child, Lost
+from .disk import Workspace
+from .judge import World, serve_jobs, serve_one, serve_run
+from .record import Record, lost
+from .wire import Channel
+
+Tests = List[List[Any]]
+_ISOLATE_AFTER = 5
+_DIGITS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
+
+
+class Conductor:
+    """Answers the requests of one client about one collected session."""
+
+    def __init__(self, world: World, client: Channel, settings: Dict[str, Any]) -> None:
+        self.world = world
+        self.client = client
+        self.grace = float(settings["grace"])
+        self.recycle_after = int(settings["candidates_per_process"])
+        self.canary_every = int(settings["canary_every"])
+        self.workspace = Workspace(settings["root"], settings["pristine"])
+        self.tables: Dict[str, source.Tables] = {}
+        self.evaluator: Optional[Child] = None
+        self.served = 0
+        self.since_canary: List[Tuple[int, Dict[str, Any]]] = []
+        self.number = 0
+        self.isolated = False
+        self.on_disk = False
+        self.known_classes: set = set()  # type: ignore[type-arg]
+        self.reference: Dict[str, Tuple[str, ...]] = {}
+        self.targets: Tests = []
+        self.passing: Tests = []
+        self.covering: Dict[str, List[Tuple[int, frozenset]]] = {}  # type: ignore[type-arg]
+        self.untraced: List[int] = []
+        self.cap = 8
+        self.rotation = 0
+        self.guards_of: Dict[Any, List[int]] = {}
+        self.stats = dict.fromkeys(
+            ("forks", "canaries", "canary_failures", "requeued", "restarts", "refreshed"), 0
+        )
+
+    # ---- plain runs
+
+    def run(self, tests: Tests, traced: bool) -> Dict[str, Any]:
+        """Run tests on the code as it is; a test that kills its process costs only itself."""
+        answers: List[Dict[str, Any]] = []
+        while len(answers) < len(tests):
+            rest = tests[len(answers) :]
+            child = self._fork(serve_run(self.world, rest, traced))
+            try:
+                for _ in rest:
+                    answers.append(child.answer())
+                child.answer()
+                child.end()
+            except Lost as error:
+                if len(answers) < len(tests):
+                    test = tests[len(answers)][0]
+                    answers.append({"record": lost(test, error.status, error.reason)})
+        self.stats["refreshed"] += self.workspace.refresh()
+        return {
+            "results": [a["record"] for a in answers],
+            "lines": [a.get("lines", {}) for a in answers] if traced else [],
+            "lost": [a["record"]["id"] for a in answers if a.get("lost")],
+            "spawned": [a["record"]["id"] for a in answers if a.get("spawned")],
+        }
+
+    # ---- candidates
+
+    def setup(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Take targets, guards and their coverage; learn what the original code gives."""
+        self.targets, self.passing = request["targets"], request["passing"]
+        self.cap = int(request["cap"])
+        self.untraced = list(request["untraced"])
+        self.covering = {
+            path: [(test, frozenset(lines)) for test, lines in entries]
+            for path, entries in request["covering"].items()
+        }
+        self.on_disk = bool(request["on_disk"])
+        self.isolated = bool(request["isolated"])
+        self._learn_reference()
+        return {"isolated": self.isolated, "canary": sorted(self.reference)}
+
+    def _learn_reference(self) -> None:
+        job = self._canary_job(self.passing[:0])
+        first, second = self._alone(job), self._alone(job)
+        for a, b in _paired(first["results"], second["results"]):
+            if _coarse(a) == _coarse(b):
+                fine = a["signature"] == b["signature"]
+                self.reference[a["id"]] = (
+                    (a["status"], a["signature"]) if fine else (a["status"], a["exception"])
+                )
+            self.known_classes.add(_kind(a))
+        self.evaluator = None
+        for _ in range(2):
+            if not self.isolated and not self._canary_holds():
+                self.isolated = True
+                self._restart()
+
+    def evaluate(self, files: Dict[str, str]) -> Dict[str, Any]:
+        """Judge one candidate; the answer may amend earlier ones (numbers as given then)."""
+        self.number += 1
+        number = self.number
+        try:
+            swaps, risky, functions = self._swaps(files)
+        except swap.NotSwappable as error:
+            return {"not_hot": str(error), "number": number, "amended": []}
+        except (SyntaxError, ValueError) as error:
+            return {"invalid": str(error), "number": number, "amended": []}
+        job = {
+            "swaps": [s.packed() for s in swaps],
+            "targets": self.targets[: self.cap],
+            "guards": [],
+        }
+        full = dict(job, targets=self.targets, guards=self._guards(functions))
+        if self.on_disk:
+            self.workspace.write(files)
+        try:
+            answer, amended = self._judged(number, job, full, risky or self.isolated)
+        finally:
+            if self.on_disk:
+                self.workspace.restore(files)
+        answer["number"] = number
+        answer["amended"] = amended
+        answer["stats"] = self.stats
+        return answer
+
+    def _judged(
+        self, number: int, job: Dict[str, Any], full: Dict[str, Any], alone: bool
+    ) -> Tuple[Dict[str, Any], List[Any]]:
+        if alone:
+            return self._alone_in_full(job, full), []
+        before = list(self.since_canary)
+        answer = self._persistent(job)
+        if "not_hot" in answer:
+            return answer, []
+        if answer.get("died"):
+            return answer, self._requeue(before)
+        self.since_canary.append((number, {"job": job, "full": full, "passed": False}))
+        if _passed(answer, job):
+            confirmed = self._alone_in_full(None, full)
+            self.since_canary.pop()
+            if _targets_fail(confirmed):  # the persistent process said otherwise: it is poisoned
+                self.stats["canary_failures"] += 1
+                self._restart()
+                return confirmed, self._requeue(before)
+            return confirmed, []
+        return answer, self._checked(answer)
+
+    def _alone_in_full(self, job: Optional[Dict[str, Any]], full: Dict[str, Any]) -> Dict[str, Any]:
+        """Judge in children of their own: the first targets, then everything if they pass."""
+        if job is not None:
+            answer = self._alone(job)
+            if "not_hot" in answer or not _passed(answer, job):
+                return answer
+            if len(full["targets"]) == len(job["targets"]) and not full["guards"]:
+                return answer
+        answer = self._alone(full)
+        if job is not None:
+            answer["ran"] = answer.get("ran", 0) + len(job["targets"])
+        return answer
+
+    def _checked(self, answer: Dict[str, Any]) -> List[Any]:
+        """Run the canary when it is due; returns the amendments it leads to."""
+        kinds = {_kind(r) for r in answer["results"]} - self.known_classes
+        self.known_classes |= kinds
+        timed_out = any(r["status"] == "timeout" for r in answer["results"])
+        old = self.served >= self.recycle_after
+        due = kinds or timed_out or answer["left"] or old
+        if not due and len(self.since_canary) < self.canary_every:
+            return []
+        holds = self._canary_holds()
+        window, self.since_canary = self.since_canary, []
+        if not holds:
+            self.stats["canary_failures"] += 1
+            if self.stats["canary_failures"] >= _ISOLATE_AFTER:
+                often = self.stats["canaries"] < 5 * self.stats["canary_failures"]
+                self.isolated = self.isolated or often
+            self._restart()
+            return self._requeue(window)
+        if timed_out or answer["left"] or old:
+            self._restart()
+        return []
+
+    def _requeue(self, window: List[Tuple[int, Dict[str, Any]]]) -> List[Any]:
+        self.since_canary = []
+        amended = []
+        for number, entry in window:
+            self.stats["requeued"] += 1
+            amended.append([number, self._alone_in_full(entry["job"], entry["full"])])
+        return amended
+
+    def _canary_job(self, guards: Tests) -> Dict[str, Any]:
+        return {"swaps": [], "targets": self.targets[: self.cap] + guards, "guards": []}
+
+    def _canary_holds(self) -> bool:
+        """Whether the persistent process still gives the original code's own results."""
+        self.stats["canaries"] += 1
+        quick = self.passing[self.rotation : self.rotation + 3]
+        self.rotation = self.rotation + 3 if self.rotation + 3 < len(self.passing) else 0
+        answer = self._persistent(self._canary_job(quick), count=False)
+        self.stats["refreshed"] += self.workspace.refresh()
+        if answer.get("died") or "results" not in answer:
+            return False
+        for record in answer["results"]:
+            expected = self.reference.get(record["id"])
+            if expected is None:
+                if record["id"] in {t for t, _ in quick} and record["status"] != "passed":
+                    return False
+            elif expected not in (
+                (record["status"], record["signature"]),
+                (record["status"], record["exception"]),
+            ):
+                return False
+        return True
+
+    # ---- children
+
+    def _fork(self, serve: Any) -> Child:
+        others = [self.client] + ([self.evaluator.channel] if self.evaluator else [])
+        return Child(serve, others, self.grace)
+
+    def _alone(self, job: Dict[str, Any]) -> Dict[str, Any]:
+        self.stats["forks"] += 1
+        child = self._fork(serve_one(self.world, job))
+        try:
+            answer = child.answer()
+            child.end()
+        except Lost as error:
+            answer = _blamed(job, error)
+        self.stats["refreshed"] += self.workspace.refresh()
+        return answer
+
+    def _persistent(self, job: Dict[str, Any], count: bool = True) -> Dict[str, Any]:
+        if self.evaluator is None:
+            self.evaluator = self._fork(serve_jobs(self.world))
+            self.served = 0
+        self.served += 1 if count else 0
+        try:
+            return self.evaluator.ask(job)
+        except Lost as error:
+            self.evaluator = None
+            self.stats["restarts"] += 1
+            self.stats["refreshed"] += self.workspace.refresh()
+            return dict(_blamed(job, error), died=True)
+
+    def _restart(self) -> None:
+        if self.evaluator is not None:
+            self.evaluator.end()
+            self.evaluator = None
+            self.stats["restarts"] += 1
+
+    def close(self) -> None:
+        """End the persistent child."""
+        if self.evaluator is not None:
+            self.evaluator.end()
+            self.evaluator = None
+
+    # ---- what changed, and who guards it
+
+    def _swaps(
+        self, files: Dict[str, str]
+    ) -> Tuple[List[swap.Swap], bool, List[Tuple[str, source.Unit]]]:
+        swaps: List[swap.Swap] = []
+        functions = []
+        risky = False
+        for path, text in files.items():
+            if path in self.world.test_files:
+                raise swap.NotSwappable("%s is a test file" % path)
+            tables = self._tables(path)
+            different = source.difference(tables.original, tables.of(text))
+            if different.beyond:
+                raise swap.NotSwappable("%s: %s" % (path, different.beyond))
+            for change in different.changes:
+                one = swap.Swap(path, *change, different.flags)
+                risky = swap.prepare(one, self.world.index).risky or risky
+                swaps.append(one)
+                functions.append((path, change.old))
+        return swaps, risky, functions
+
+    def _tables(self, path: str) -> source.Tables:
+        tables = self.tables.get(path)
+        if tables is None:
+            full = os.path.join(self.workspace.pristine, path)
+            if not os.path.isfile(full):
+                raise swap.NotSwappable("%s is a new file" % path)
+            tables = self.tables[path] = source.Tables(swap.read(full))
+        return tables
+
+    def _guards(self, functions: List[Tuple[str, source.Unit]]) -> Tests:
+        chosen = set(self.untraced)
+        for path, unit in functions:
+            key = (path, unit.line)
+            found = self.guards_of.get(key)
+            if found is None:
+                text = self.tables[path].original.text
+                span = range(unit.line, unit.line + text.count("\n", unit.start, unit.end) + 1)
+                lines = frozenset(span)
+                entries = self.covering.get(path, [])
+                found = self.guards_of[key] = [t for t, seen in entries if seen & lines]
+            chosen.update(found)
+        return [self.passing[i] for i in sorted(chosen)]
+
+
+def _paired(a: List[Record], b: List[Record]) -> Any:
+    return [(a[i], b[i]) for i in range(min(len(a), len(b)))]
+
+
+def _coarse(record: Record) -> Tuple[str, str]:
+    return record["status"], record["exception"]
+
+
+def _kind(record: Record) -> str:
+    if record["status"] in ("passed", "skipped", "failed"):
+        return str(record["status"])
+    return _DIGITS.sub("", str(record["signature"]))
+
+
+def _passed(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
+    results = answer.get("results", [])
+    return len(results) == len(job["targets"]) and not _targets_fail(answer)
+
+
+def _targets_fail(answer: Dict[str, Any]) -> bool:
+    return any(r["status"] not in ("passed", "skipped") for r in answer.get("results", []))
+
+
+def _blamed(job: Dict[str, Any], error: Lost) -> Dict[str, Any]:
+    """The answer for a job whose process was lost: the test it was running is to blame."""
+    targets, guards = job["targets"], job["guards"]
+    at = max(error.index, 0)
+    in_targets = at < len(targets)
+    if in_targets:
+        results = [lost(targets[at][0], error.status, error.reason)]
+        regressions: List[Record] = []
+    else:
+        results = []
+        guard = guards[min(at - len(targets), len(guards) - 1)][0]
+        regressions = [lost(guard, error.status, error.reason)]
+    return {"results": results, "regressions": regressions, "ran": at + 1, "left": error.reason}
+
+
+def serve(conductor: Conductor) -> None:
+    """Answer the client until it says goodbye or goes away."""
+    while True:
+        request = conductor.client.receive()
+        operation = request["op"]
+        started = time.perf_counter()
+        if operation == "bye":
+            conductor.close()
+            return
+        if operation == "run":
+            answer = conductor.run(request["tests"], bool(request["traced"]))
+        elif operation == "setup":
+            answer = conductor.setup(request)
+        else:
+            answer = conductor.evaluate(request["files"])
+        answer["elapsed"] = time.perf_counter() - started
+        conductor.client.send(answer)

@@ -1,0 +1,181 @@
+"""Runs the tests of one job in this very process: with a candidate's code, or with none.
+
+Used inside forked children only. Knows nothing about why or how often it is asked.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Optional
+
+from . import limits
+from .children import Board
+from .record import Record
+from .swap import Index, NotSwappable, Swap, Swapped, locator, prepare
+from .trace import Lines
+from .wire import Channel
+
+
+class World:
+    """What a test process needs: the suite, the live functions, limits, what to put back."""
+
+    def __init__(self, suite: Any, index: Index, traces: limits.Traces, seed: int) -> None:
+        self.suite = suite
+        self.index = index
+        self.traces = traces
+        self.seed = seed
+        self.memory = 3 << 30
+        self.test_files: frozenset = frozenset()  # type: ignore[type-arg]
+
+
+def run_tests(
+    world: World, tests: List[List[Any]], board: Board, stop_on: str, offset: int = 0
+) -> List[Record]:
+    """Run tests in order.
+
+    Args:
+        tests: ``[id, seconds]`` each.
+        stop_on: ``"failure"``, ``"timeout"`` (any time-out) or ``""`` (never).
+        offset: number of the first test in the job, for the board.
+    """
+    records = []
+    for number, (test, seconds) in enumerate(tests):
+        board.write(offset + number, time.monotonic() + seconds + 4 * limits.REPEAT_SECONDS)
+        limits.limit_cpu(seconds + 15.0)
+        limits.reseed(world.seed)
+        following = tests[number + 1][0] if number + 1 < len(tests) else None
+        record = world.suite.run(test, following, seconds)
+        leave_if_foreign(world)
+        records.append(record)
+        status = record["status"]
+        if status == "timeout" and stop_on:
+            break
+        if stop_on == "failure" and status not in ("passed", "skipped"):
+            break
+    world.suite.finish()
+    leave_if_foreign(world)
+    return records
+
+
+def leave_if_foreign(world: World) -> None:
+    """End a copy of this process that code under test has forked."""
+    if world.traces.foreign():
+        import os
+
+        os._exit(0)
+
+
+def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
+    """Swap the job's code in, run its targets and, if they pass, its guards; swap back.
+
+    Returns:
+        ``results`` (records of targets), ``regressions`` (records of failing guards), ``ran``
+        and ``left`` (why the process should not be used again, or '').
+    """
+    world.traces.restore()
+    world.index.clear_caches()
+    swaps = [Swap.unpacked(data) for data in job["swaps"]]
+    assignments = [a for swap in swaps for a in prepare(swap, world.index).assignments]
+    with Swapped(assignments) as swapped:
+        world.suite.places.locate = locator(swaps, swapped, world.suite.places)
+        targets = job["targets"]
+        results = run_tests(world, targets, board, "timeout")
+        regressions: List[Record] = []
+        ran = len(results)
+        if len(results) == len(targets) and all(_fine(r) for r in results) and job["guards"]:
+            guards = run_tests(world, job["guards"], board, "failure", len(targets))
+            ran += len(guards)
+            regressions = [r for r in guards if not _fine(r)]
+    world.suite.places.locate = lambda code, line: line
+    board.write(-1, time.monotonic() + 60.0)
+    return {
+        "results": results,
+        "regressions": regressions,
+        "ran": ran,
+        "left": world.traces.left(),
+    }
+
+
+def _fine(record: Record) -> bool:
+    return record["status"] in ("passed", "skipped")
+
+
+def serve_jobs(world: World) -> Any:
+    """The life of a persistent evaluator: jobs in, results out."""
+
+    def serve(channel: Channel, board: Board) -> None:
+        world.traces.adopt()
+        limits.limit_memory(world.memory)
+        while True:
+            board.write(-1, time.monotonic() + 1e9)
+            job = channel.receive()
+            board.write(-1, time.monotonic() + 60.0)
+            try:
+                answer = judge(world, job, board)
+            except NotSwappable as error:
+                answer = {"not_hot": str(error)}
+            leave_if_foreign(world)
+            channel.send(answer)
+
+    return serve
+
+
+def serve_one(world: World, job: Dict[str, Any]) -> Any:
+    """The life of a child that judges one job and exits."""
+
+    def serve(channel: Channel, board: Board) -> None:
+        world.traces.adopt()
+        limits.limit_memory(world.memory)
+        try:
+            answer = judge(world, job, board)
+        except NotSwappable as error:
+            answer = {"not_hot": str(error)}
+        leave_if_foreign(world)
+        channel.send(answer)
+
+    return serve
+
+
+def serve_run(world: World, tests: List[List[Any]], traced: bool, import_lines: Any = None) -> Any:
+    """The life of a child that runs tests one by one and tells each result at once."""
+
+    def serve(channel: Channel, board: Board) -> None:
+        world.traces.adopt()
+        limits.limit_memory(world.memory)
+        for number, (test, seconds) in enumerate(tests):
+            following = tests[number + 1][0] if number + 1 < len(tests) else None
+            board.write(number, time.monotonic() + seconds + 4 * limits.REPEAT_SECONDS)
+            limits.limit_cpu(seconds + 15.0)
+            limits.reseed(world.seed)
+            channel.send(_run_one(world, test, following, seconds, traced))
+        world.suite.finish()
+        channel.send({"done": True})
+
+    return serve
+
+
+def _run_one(
+    world: World, test: str, following: Optional[str], seconds: float, traced: bool
+) -> Dict[str, Any]:
+    lines: Optional[Lines] = None
+    if traced:
+        lines = Lines(lambda name: _project(world, name))
+        lines.start()
+    world.traces.spawned = False
+    kept = True
+    try:
+        record = world.suite.run(test, following, seconds)
+    finally:
+        if lines is not None:
+            kept = lines.stop()
+    leave_if_foreign(world)
+    answer: Dict[str, Any] = {"record": record, "spawned": world.traces.spawned}
+    if lines is not None:
+        answer["lines"] = lines.lines()
+        answer["lost"] = not kept
+    return answer
+
+
+def _project(world: World, filename: str) -> Optional[str]:
+    path = world.suite.places.relative(filename)
+    return None if path is None or path in world.test_files else path

@@ -1,0 +1,277 @@
+"""Judges candidates: by hot swap where that is safe, by importing anew where it is not.
+
+One evaluator serves one thread; open as many as there are workers. What it is asked is only
+files and their new texts; where they come from it does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from meritree.errors import BadInput, HarnessError
+from meritree.swe.testing import decode
+from meritree.swe.testing.server import Server
+from meritree.swe.testing.session import TestSession
+from meritree.swe.testing.types import (
+    Amendment,
+    Baseline,
+    Coverage,
+    EvaluatorStats,
+    Outcome,
+    TestResult,
+)
+
+_ANSWER_SECONDS = 60.0
+
+
+class Evaluator:
+    """Evaluates candidates against target tests (must pass) and guards (must go on passing).
+
+    Args:
+        session: the open session; its baseline must have been taken.
+        targets: tests that fail now and shall pass.
+        passing: tests that pass now and shall go on passing.
+        covering: coverage of the session; says which guards a change needs.
+    """
+
+    def __init__(
+        self,
+        session: TestSession,
+        targets: Sequence[str],
+        passing: Sequence[str],
+        covering: Coverage,
+        *,
+        baseline: Baseline | None = None,
+    ) -> None:
+        if not targets:
+            raise BadInput("no failing test to judge candidates by; name one with --failing")
+        known = baseline or session.known_baseline()
+        self._session = session
+        self._known = known
+        self._covering = covering
+        self.targets = _ordered(targets, known)
+        self.passing = tuple(passing)
+        self.stats = EvaluatorStats()
+        self._lock = threading.Lock()
+        self._hot: Server | None = None
+        self._cold: Server | None = None
+        self._cache: dict[str, Outcome] = {}
+        self._asked: dict[int, Mapping[str, str]] = {}
+        self._signatures = {r.signature for r in known.results.values()}
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End this evaluator's processes."""
+        with self._lock:
+            self._drop_hot()
+            if self._cold is not None:
+                self._cold.close()
+                self._cold = None
+
+    def evaluate(self, files: Mapping[str, str], *, functions: Sequence[str] = ()) -> Outcome:
+        """What the tests say when ``files`` (path -> whole new text) replace the originals.
+
+        Targets run first (a failing candidate runs at most ``limits.target_cap`` of them, all
+        for partial credit); only when all pass, the passing tests that cover a changed
+        function. Equal candidates are judged once.
+
+        Args:
+            files: relative paths and texts; files not named are unchanged.
+            functions: hint at the functions changed; the texts decide.
+        """
+        with self._lock:
+            key = _key(files)
+            known = self._cache.get(key)
+            if known is not None:
+                self.stats.cached += 1
+                return replace(known, how="cached", seconds=0.0, amended=(), new_signatures=())
+            started = time.monotonic()
+            outcome = self._judge(files)
+            outcome = replace(outcome, seconds=time.monotonic() - started)
+            self._cache[key] = replace(outcome, amended=())
+            for amendment in outcome.amended:
+                self._cache[_key(amendment.files)] = amendment.outcome
+            return outcome
+
+    # ---- kinds of processes
+
+    def _judge(self, files: Mapping[str, str]) -> Outcome:
+        if self._session.command.kind == "plain":
+            return self._fresh(files)
+        answer = self._ask_hot(files)
+        amended = self._amendments(answer.get("amended", []))
+        if "invalid" in answer:
+            self.stats.invalid += 1
+            return Outcome(False, invalid=str(answer["invalid"]), amended=amended)
+        if "not_hot" in answer:
+            self.stats.cold += 1
+            return replace(self._judge_cold(files, str(answer["not_hot"])), amended=amended)
+        self.stats.hot += 1
+        self._asked[int(answer["number"])] = dict(files)
+        if len(self._asked) > 4 * self._session.limits.canary_every:
+            del self._asked[min(self._asked)]
+        return replace(self._outcome(answer), amended=amended)
+
+    def _ask_hot(self, files: Mapping[str, str]) -> dict[str, Any]:
+        seconds = self._patience()
+        try:
+            return self._hot_server().ask({"op": "evaluate", "files": dict(files)}, seconds)
+        except HarnessError as error:
+            # The conductor itself died (out of memory, killed): the next one starts clean.
+            self._drop_hot()
+            self.stats.restarts += 1
+            return {"not_hot": f"the live process was lost: {error}", "amended": []}
+
+    def _hot_server(self) -> Server:
+        if self._hot is None:
+            self._hot = self._session.server("hot")
+            self._counted: dict[str, int] = {}
+            self._hot.ask(self._setup(), self._patience())
+        return self._hot
+
+    def _drop_hot(self) -> None:
+        if self._hot is not None:
+            self._hot.close()
+            self._hot = None
+
+    def _setup(self) -> dict[str, Any]:
+        covering: dict[str, list[Any]] = {}
+        lines = self._covering.lines
+        for number, test in enumerate(self.passing):
+            for path, seen in lines.get(test, {}).items():
+                covering.setdefault(path, []).append([number, sorted(seen)])
+        untraced = [i for i, test in enumerate(self.passing) if test not in lines]
+        spawning = self._session.spawning
+        return {
+            "op": "setup",
+            "targets": [[t, self._limit(t)] for t in self.targets],
+            "passing": [[t, self._limit(t)] for t in self.passing],
+            "cap": self._session.limits.target_cap,
+            "covering": covering,
+            "untraced": untraced,
+            "on_disk": bool(spawning & {*self.targets, *self.passing}),
+            "isolated": False,
+        }
+
+    def _limit(self, test: str) -> float:
+        limits = self._session.limits
+        seconds = self._known.results[test].seconds if test in self._known.results else 1.0
+        return max(limits.floor_seconds, limits.factor * seconds)
+
+    def _patience(self) -> float:
+        total = sum(self._limit(t) for t in [*self.targets, *self.passing])
+        return 3 * total + _ANSWER_SECONDS + 4 * self._session.limits.grace_seconds
+
+    def _judge_cold(self, files: Mapping[str, str], reason: str) -> Outcome:
+        if self._cold is None:
+            self._cold = self._session.server("cold")
+        spans = {t: self._limit(t) for t in [*self.targets, *self.passing]}
+        ask = self._session.request
+        try:
+            answer = self._cold.ask(
+                ask(self.targets, (), spans, "failure", files), self._patience()
+            )
+            if answer["results"] and _all_fine(answer["results"], self.targets):
+                guards = self._cold_guards(files)
+                again = ask((), guards, spans, "failure", files)
+                answer["guards"] = (
+                    self._cold.ask(again, self._patience())["guards"] if guards else []
+                )
+        except HarnessError as error:
+            self._cold.close()
+            self._cold = None
+            return Outcome(False, how="cold", reason_not_hot=f"{reason}; {error}")
+        bad = [r for r in answer["guards"] if r["status"] not in ("passed", "skipped")]
+        count = len(answer["results"]) + len(answer["guards"])
+        plain = {"results": answer["results"], "regressions": bad, "ran": count}
+        return replace(self._outcome(plain), how="cold", reason_not_hot=reason)
+
+    def _cold_guards(self, files: Mapping[str, str]) -> tuple[str, ...]:
+        """Import-time code reaches every test that touches the file, and untraced ones."""
+        lines = self._covering.lines
+        importing = any(path in self._covering.import_lines for path in files)
+        return tuple(
+            t for t in self.passing
+            if importing or t not in lines or any(path in lines[t] for path in files)
+        )  # fmt: skip
+
+    def _fresh(self, files: Mapping[str, str]) -> Outcome:
+        self.stats.fresh += 1
+        results = self._session.fresh_results(self.targets, files)
+        records = {t: results[t] for t in self.targets if t in results}
+        passed = bool(records) and all(r.ok for r in records.values())
+        reason = "the test command is a program of its own"
+        return Outcome(
+            passed, records, ran=len(records), how="fresh", reason_not_hot=reason,
+            new_signatures=self._new(records),
+        )  # fmt: skip
+
+    # ---- answers
+
+    def _outcome(self, answer: Mapping[str, Any]) -> Outcome:
+        results = decode.results(answer["results"])
+        regressions = decode.results(answer["regressions"])
+        complete = all(t in results and results[t].ok for t in self.targets)
+        for name, count in answer.get("stats", {}).items():
+            before = self._counted.get(name, 0)
+            setattr(self.stats, name, getattr(self.stats, name) + count - before)
+            self._counted[name] = count
+        return Outcome(
+            passed_all=complete and not regressions,
+            results=results,
+            regressions=tuple(regressions),
+            ran=int(answer["ran"]),
+            new_signatures=self._new(results),
+            regression_results=regressions,
+        )
+
+    def _new(self, results: Mapping[str, TestResult]) -> tuple[str, ...]:
+        seen = dict.fromkeys(r.signature for r in results.values() if r.signature)
+        new = tuple(s for s in seen if s not in self._signatures)
+        self._signatures.update(new)
+        return new
+
+    def _amendments(self, entries: Sequence[Any]) -> tuple[Amendment, ...]:
+        found = []
+        for number, answer in entries:
+            files = self._asked.get(int(number))
+            if files is not None and "results" in answer:
+                found.append(Amendment(files, self._outcome(answer)))
+        return tuple(found)
+
+
+def _all_fine(records: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> bool:
+    good = {r["id"] for r in records if r["status"] in ("passed", "skipped")}
+    return all(t in good for t in targets)
+
+
+def _ordered(targets: Sequence[str], known: Baseline) -> tuple[str, ...]:
+    """Quick tests first, one of each failure signature before the second of any."""
+    rank: dict[str, int] = {}
+    keyed = []
+    quick = sorted(targets, key=lambda t: known.results[t].seconds if t in known.results else 0.0)
+    for test in quick:
+        signature = known.results[test].signature if test in known.results else ""
+        rank[signature] = rank.get(signature, 0) + 1
+        keyed.append((rank[signature], test))
+    return tuple(test for _, test in sorted(keyed, key=lambda pair: pair[0]))
+
+
+def _key(files: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        for part in (path, files[path]):
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(b"%d:" % len(data))
+            digest.update(data)
+    return digest.hexdigest()

@@ -1,0 +1,401 @@
+"""A repository's tests, ready to be run: collection, baseline, coverage, final verdict.
+
+Owns the scratch copies and the processes in them. Judging candidates is `evaluator`'s work.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from meritree.errors import BadInput, HarnessError
+from meritree.swe.testing import decode, plain
+from meritree.swe.testing.detect import detect_command, detect_python
+from meritree.swe.testing.sandbox import Launcher, LocalLauncher
+from meritree.swe.testing.server import Server, Setting, check_interpreter, write_files
+from meritree.swe.testing.types import (
+    Baseline,
+    CollectionError,
+    Coverage,
+    FinalVerdict,
+    TestCommand,
+    TestLimits,
+    TestResult,
+)
+
+
+class TestSession:
+    """The tests of one state of a repository. Close it, or use it in a ``with``.
+
+    Attributes:
+        collected: test ids in the framework's order.
+        collection_errors: files that could not be imported or collected.
+        test_files: files with tests and conftest files, relative to the repository.
+        modules: imported modules of the repository: name -> path.
+    """
+
+    __test__ = False
+
+    def __init__(self, setting: Setting, scratch: Path, owns_scratch: bool) -> None:
+        self.setting = setting
+        self.command = setting.command
+        self.limits = setting.limits
+        self._scratch = scratch
+        self._owns_scratch = owns_scratch
+        self._count = 0
+        self._lock = threading.Lock()
+        self._running = threading.Lock()
+        self._server: Server | None = None
+        self._known: Baseline | None = None
+        self.third: list[str] = []
+        self.files_of: dict[str, str] = {}
+        self.spawning: set[str] = set()
+        self.collected: tuple[str, ...] = ()
+        self.collection_errors: tuple[CollectionError, ...] = ()
+        self.test_files: tuple[str, ...] = ()
+        self.modules: dict[str, str] = {}
+
+    @classmethod
+    def open(
+        cls,
+        repo_copy: Path,
+        command: TestCommand | None = None,
+        python: Path | None = None,
+        sandbox: Launcher | None = None,
+        limits: TestLimits | None = None,
+        seed: int = 0,
+        *,
+        scratch: Path | None = None,
+    ) -> TestSession:
+        """Collect the tests of ``repo_copy`` (which is only read, never run in).
+
+        Args:
+            repo_copy: a folder that does not change while the session is open.
+            command: how tests are run; detected when None.
+            python: the interpreter that runs them; detected when None.
+            sandbox: confines the test processes; none beyond limits when None.
+            scratch: where private copies go; a temporary folder when None.
+
+        Raises:
+            BadInput: no tests, no usable interpreter, or the tests import another copy of the
+                package than the one in the repository.
+        """
+        pristine = repo_copy.resolve()
+        command = command or detect_command(pristine)
+        python = python or detect_python(pristine)
+        if command.kind != "plain":
+            check_interpreter(python)
+        folder = scratch or Path(tempfile.mkdtemp(prefix="meritree-"))
+        setting = Setting(
+            pristine, command, python, sandbox or LocalLauncher(), limits or TestLimits(), seed
+        )
+        session = cls(setting, folder, scratch is None)
+        try:
+            session._collect()
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def __enter__(self) -> TestSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session's processes and remove its scratch copies."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._owns_scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    # ---- processes
+
+    def folder(self) -> Path:
+        """A new empty folder for one process and its scratch copy."""
+        with self._lock:
+            self._count += 1
+            made = self._scratch / f"copy-{self._count}"
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+        return made
+
+    def server(self, mode: str, files: Mapping[str, str] | None = None) -> Server:
+        """Start a harness process of the given mode in a scratch copy of its own."""
+        return Server(self.setting, self.folder(), mode, files, {"third": self.third})
+
+    def _live(self) -> Server:
+        if self._server is None or self._server.process.poll() is not None:
+            self._server = self.server("hot")
+        return self._server
+
+    def _collect(self) -> None:
+        if self.command.kind == "plain":
+            self.collected = (self.command.text,)
+            return
+        server = self._live()
+        census = server.first
+        errors = census.get("errors", [])
+        self.collection_errors = tuple(decode.collection_error(e) for e in errors)
+        if "ended" in census:
+            if not self.collection_errors:
+                raise BadInput(f"the tests cannot be collected: {_tail(server.output())}")
+            return
+        self.collected = tuple(census["collected"])
+        self.test_files = tuple(census["test_files"])
+        self.files_of = dict(census["files_of"])
+        self.modules = dict(census["modules"])
+        self.third = list(census["third"])
+        if not self.collected and not self.collection_errors:
+            raise BadInput(
+                f"no tests found in {self.setting.pristine} by `{self.command.text}`; "
+                "give the test command with --test"
+            )
+        self._check_copies(census["elsewhere"])
+
+    def _check_copies(self, elsewhere: Mapping[str, str]) -> None:
+        """Refuse to judge edits of files that the tests do not import."""
+        root = str(self._live().root.resolve())
+        for name, file in elsewhere.items():
+            for place in self.command.roots:
+                base = self.setting.pristine / place
+                here = (base / name / "__init__.py").is_file() or (base / f"{name}.py").is_file()
+                if here and not file.startswith(root) and name not in ("conftest", "setup"):
+                    raise BadInput(
+                        f"the tests import {name} from {file}, not from the repository; remove "
+                        f"that installation (`pip uninstall {name}`) or install the repository "
+                        "in editable mode"
+                    )
+
+    def _run(self, tests: Sequence[str], seconds: Mapping[str, float] | float, traced: bool) -> Any:
+        pairs = [[t, seconds if isinstance(seconds, float) else seconds[t]] for t in tests]
+        wait = sum(s for _, s in pairs) * 1.5 + len(pairs) * 0.1 + 4 * self.limits.grace_seconds
+        with self._running:
+            return self._live().ask({"op": "run", "tests": pairs, "traced": traced}, wait)
+
+    def known_baseline(self) -> Baseline:
+        """The last baseline; taken now when there is none."""
+        return self._known or self.baseline()
+
+    # ---- baseline
+
+    def baseline(self, ids: Sequence[str] | None = None) -> Baseline:
+        """Run tests on the unchanged code, the failing ones again in fresh processes.
+
+        A status that varies between runs of one kind makes a test flaky; one that differs
+        between the live and the fresh process makes it unstable.
+        """
+        started = time.monotonic()
+        wanted = list(ids if ids is not None else self.collected)
+        if self.command.kind == "plain":
+            return self._plain_baseline(started)
+        limit = self.limits.baseline_seconds
+        answer = self._run(wanted, limit, False)
+        results = decode.results(answer["results"])
+        self.spawning |= set(answer["spawned"])
+        failing = [i for i, r in results.items() if not r.ok]
+        flaky: list[str] = []
+        unstable: list[str] = []
+        if failing:
+            fresh, again = self.fresh_results(failing), self._again(failing)
+            flaky = [i for i in failing if _status(again, i) != results[i].status]
+            doubtful = [i for i in failing if _status(fresh, i) != results[i].status]
+            third = self.fresh_results(doubtful) if doubtful else {}
+            for i in doubtful:
+                if i in flaky or _status(third, i) != _status(fresh, i):
+                    flaky += [] if i in flaky else [i]
+                else:
+                    unstable.append(i)
+        seconds = time.monotonic() - started
+        self._known = Baseline(results, tuple(flaky), tuple(unstable), seconds)
+        return self._known
+
+    def _again(self, tests: Sequence[str]) -> dict[str, TestResult]:
+        return decode.results(self._run(tests, self.limits.baseline_seconds, False)["results"])
+
+    def _plain_baseline(self, started: float) -> Baseline:
+        first, second = self.fresh_results([]), self.fresh_results([])
+        flaky = tuple(i for i in first if first[i].status != second[i].status)
+        self._known = Baseline(first, flaky, (), time.monotonic() - started)
+        return self._known
+
+    def fresh_results(
+        self,
+        tests: Sequence[str],
+        files: Mapping[str, str] | None = None,
+        original: Path | None = None,
+    ) -> dict[str, TestResult]:
+        """Run tests in a new interpreter in a new copy of the repository."""
+        setting = self.setting if original is None else replace(self.setting, pristine=original)
+        folder = self.folder()
+        try:
+            if self.command.kind == "plain":
+                done = plain.run(setting, folder, files or {}, self.limits.collect_seconds)
+                return {done.id: done}
+            server = Server(setting, folder, "fresh", files, {"third": []})
+            try:
+                limit = self.limits.baseline_seconds
+                answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
+            finally:
+                server.close()
+            return decode.results([*answer["results"], *answer["guards"]])
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def request(
+        self,
+        targets: Sequence[str],
+        guards: Sequence[str],
+        seconds: float | Mapping[str, float],
+        stop: str,
+        files: Mapping[str, str],
+        traced: bool = False,
+    ) -> dict[str, Any]:
+        """What a cold or fresh process is asked."""
+
+        def pairs(tests: Sequence[str]) -> list[list[Any]]:
+            return [[t, seconds if isinstance(seconds, float) else seconds[t]] for t in tests]
+
+        collect = dict.fromkeys(self.files_of.get(t, "") for t in [*targets, *guards])
+        return {
+            "op": "session",
+            "targets": pairs(targets),
+            "guards": pairs(guards),
+            "stop": stop,
+            "files": dict(files),
+            "traced": traced,
+            "files_to_collect": [f for f in collect if f],
+        }
+
+    # ---- coverage
+
+    def coverage(self, failing: Sequence[str], passing: Sequence[str]) -> Coverage:
+        """Trace the failing tests and a seeded sample of the quick passing ones."""
+        if self.command.kind == "plain":
+            known = self.known_baseline()
+            return Coverage({i: _frame_lines(known.results[i]) for i in failing}, {}, (), ())
+        known = self._known or self.baseline()
+        quick = [i for i in passing if known.results[i].seconds < 1.0]
+        count = min(len(quick), self.limits.traced_passing)
+        chosen = set(random.Random(self.setting.seed).sample(quick, count))
+        traced = [*failing, *(i for i in passing if i in chosen)]
+        answer = self._run(traced, self.limits.baseline_seconds * 2, True)
+        lines: dict[str, dict[str, frozenset[int]]] = {}
+        for record, seen in zip(answer["results"], answer["lines"], strict=True):
+            found = {p: frozenset(n) for p, n in seen.items() if p not in self.test_files}
+            lines[record["id"]] = found
+        for test in failing:
+            for path, numbers in _frame_lines(known.results[test]).items():
+                if path not in self.test_files:
+                    found = lines.setdefault(test, {})
+                    found[path] = found.get(path, frozenset()) | numbers
+        return Coverage(
+            lines,
+            self._import_lines(failing),
+            tuple(i for i in passing if i not in chosen),
+            tuple(answer["lost"]),
+        )
+
+    def _import_lines(self, failing: Sequence[str]) -> dict[str, frozenset[int]]:
+        server = self.server("cold")
+        try:
+            limit = self.limits.baseline_seconds
+            request = self.request(failing[:1], (), limit, "", {}, traced=True)
+            paths = dict.fromkeys(self.files_of[t] for t in failing if t in self.files_of)
+            request["files_to_collect"] = list(paths)
+            answer = server.ask(request, _patience(self, failing))
+        except HarnessError:
+            return {}
+        finally:
+            server.close()
+            shutil.rmtree(server.folder, ignore_errors=True)
+        lines = answer["lines"]
+        return {p: frozenset(n) for p, n in lines.items() if p not in self.test_files}
+
+    # ---- the last word
+
+    def final_check(
+        self,
+        repo_original: Path,
+        files: Mapping[str, str],
+        targets: Sequence[str],
+        must_pass: Sequence[str],
+        runs: int = 2,
+    ) -> FinalVerdict:
+        """Judge a patch in fresh processes and fresh copies of ``repo_original``.
+
+        The repository's own test files are used: ``files`` may not touch them.
+        """
+        started = time.monotonic()
+        edited = [path for path in files if path in self.test_files]
+        if edited:
+            return FinalVerdict(False, reason=f"the patch changes test files: {', '.join(edited)}")
+        seen: list[Mapping[str, TestResult]] = []
+        try:
+            for _ in range(runs):
+                tests = [*targets, *must_pass]
+                seen.append(self.fresh_results(tests, files, repo_original.resolve()))
+        except HarnessError as error:
+            return FinalVerdict(False, tuple(targets), runs=tuple(seen), reason=str(error))
+        return _verdict(targets, must_pass, seen, time.monotonic() - started)
+
+
+def _verdict(
+    targets: Sequence[str],
+    must_pass: Sequence[str],
+    runs: Sequence[Mapping[str, TestResult]],
+    seconds: float,
+) -> FinalVerdict:
+    def bad(tests: Sequence[str]) -> tuple[str, ...]:
+        return tuple(t for t in tests if any(t not in run or not run[t].ok for run in runs))
+
+    missing = tuple(t for t in [*targets, *must_pass] if any(t not in run for run in runs))
+    failing, broken = bad(targets), bad(must_pass)
+    skipped = tuple(t for t in targets if any(t in r and r[t].status == "skipped" for r in runs))
+    reasons = []
+    if failing:
+        reasons.append(f"{len(failing)} target test(s) still fail: {', '.join(failing[:3])}")
+    if broken:
+        reasons.append(f"{len(broken)} test(s) broken: {', '.join(broken[:3])}")
+    if skipped:
+        reasons.append(f"{len(skipped)} target test(s) skipped: {', '.join(skipped[:3])}")
+    return FinalVerdict(
+        not reasons, failing, broken, missing, tuple(runs), "; ".join(reasons), seconds
+    )
+
+
+def _status(results: Mapping[str, TestResult], test: str) -> str:
+    return results[test].status if test in results else "missing"
+
+
+def _frame_lines(result: TestResult) -> dict[str, frozenset[int]]:
+    lines: dict[str, set[int]] = {}
+    for frame in result.frames:
+        lines.setdefault(frame.path, set()).add(frame.line)
+    return {path: frozenset(numbers) for path, numbers in lines.items()}
+
+
+def _patience(session: TestSession, tests: Sequence[str]) -> float:
+    limits = session.limits
+    return (
+        limits.collect_seconds
+        + len(tests) * (limits.baseline_seconds * 1.2)
+        + 2 * limits.grace_seconds
+    )
+
+
+def _tail(text: str, lines: int = 6) -> str:
+    kept = [line for line in text.splitlines() if line.strip()]
+    return " | ".join(kept[-lines:]) or "no output"
+
+
+__all__ = ["TestSession", "write_files"]
