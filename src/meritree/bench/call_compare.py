@@ -9,6 +9,8 @@ the others are run, and their results, exceptions and changed arguments compared
 Usage: python call_compare.py JOB.json OUT.json [pytest arguments]
 """
 
+from __future__ import annotations
+
 import copy
 import json
 import os
@@ -16,7 +18,9 @@ import random
 import signal
 import sys
 import types
+from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 MAX_CALLS = 400  # calls of the tests that are compared
 VARIANTS = 6  # changed argument lists per call
@@ -24,11 +28,14 @@ MAX_ITEMS = 200  # items taken from a generator
 SECONDS = 0.5  # per execution of one version
 
 
+_Cells = dict[str, types.CellType]
+
+
 class OutOfTime(BaseException):
     """One version ran too long on one input."""
 
 
-def describe(value, depth=6, seen=()):
+def describe(value: Any, depth: int = 6, seen: tuple[int, ...] = ()) -> Any:
     """A comparable description of a value: structure and contents, never an address."""
     if isinstance(value, (int, float, complex, str, bytes, bool, type(None))):
         return (type(value).__name__, repr(value))
@@ -53,7 +60,7 @@ def describe(value, depth=6, seen=()):
     return name
 
 
-def varied(value, chance):
+def varied(value: Any, chance: random.Random) -> Any:
     """One small change of a plain value, or the value itself where none is known."""
     if isinstance(value, bool):
         return not value
@@ -61,15 +68,12 @@ def varied(value, chance):
         return chance.choice([value + 1, value - 1, 0, -value, value * 2])
     if isinstance(value, float):
         return chance.choice([value + 1.0, -value, 0.0, value / 2])
-    if isinstance(value, (str, bytes)) and value:
+    if type(value) in (str, bytes) and value:
         at = chance.randrange(len(value))
         double = value[:at] + value[at : at + 1] + value[at:]
         return chance.choice([value[:at] + value[at + 1 :], value[:at], value[at:], double])
-    if isinstance(value, (list, tuple)) and value:
+    if type(value) in (list, tuple) and value:
         at = chance.randrange(len(value))
-        changed = type(value) is list or type(value) is tuple
-        if not changed:
-            return value
         one = type(value)([varied(value[at], chance)])
         return chance.choice(
             [
@@ -86,7 +90,7 @@ def varied(value, chance):
     return value
 
 
-def find_code(module_code, qualname):
+def find_code(module_code: types.CodeType, qualname: str) -> types.CodeType | None:
     """The code object with this qualified name inside a module's code, or None."""
     todo = [module_code]
     while todo:
@@ -100,21 +104,21 @@ def find_code(module_code, qualname):
 class Comparer:
     """Catches the calls and counts agreement of the other versions with the developer's."""
 
-    def __init__(self, job):
+    def __init__(self, job: dict[str, Any]) -> None:
         self.path = os.path.realpath(job["path"])
         self.chance = random.Random(job["seed"])
-        self.versions = {}
+        self.versions: dict[str, dict[str, types.CodeType | None]] = {}
         for name, text in job["versions"].items():
             code = compile(text, self.path, "exec")
             self.versions[name] = {q: find_code(code, q) for q in job["functions"]}
         self.functions = set(job["functions"])
         zero = {"recorded": 0, "recorded_differ": 0, "varied": 0, "varied_differ": 0}
         self.counts = {name: dict(zero) for name in self.versions}
-        self.examples = {name: [] for name in self.versions}
+        self.examples: dict[str, list[list[str]]] = {name: [] for name in self.versions}
         self.calls = 0
         self.busy = False
 
-    def __call__(self, frame, event, _):
+    def __call__(self, frame: types.FrameType, event: str, _: object) -> None:
         code = frame.f_code
         if event != "call" or self.busy or code.co_qualname not in self.functions:
             return
@@ -129,7 +133,7 @@ class Comparer:
         finally:
             self.busy = False
 
-    def compare(self, frame):
+    def compare(self, frame: types.FrameType) -> None:
         code = frame.f_code
         cells = {
             n: types.CellType(frame.f_locals[n]) for n in code.co_freevars if n in frame.f_locals
@@ -140,13 +144,13 @@ class Comparer:
         given = {name: frame.f_locals[name] for name in names if name in frame.f_locals}
         if len(given) != len(names):
             return  # an argument lives in a cell that is not readable yet
-        self.judge(frame, code, cells, given, "recorded")
+        self.judge(frame, cells, given, "recorded")
         for _ in range(VARIANTS):
             changed = self.change(given)
             if changed is not None:
-                self.judge(frame, code, cells, changed, "varied")
+                self.judge(frame, cells, changed, "varied")
 
-    def change(self, given):
+    def change(self, given: dict[str, Any]) -> dict[str, Any] | None:
         names = [name for name in given if name not in ("self", "cls")] or list(given)
         if not names:
             return None
@@ -154,12 +158,15 @@ class Comparer:
         try:
             value = varied(copy.deepcopy(given[name]), self.chance)
             same = value is given[name] or describe(value) == describe(given[name])
-        except Exception:  # the arguments' own methods may raise anything
+        except Exception:  # noqa: BLE001 - the arguments' own methods may raise anything
             return None
         return None if same else {**given, name: value}
 
-    def judge(self, frame, code, cells, given, kind):
-        expected = self.run(frame, code, code, cells, given)
+    def judge(
+        self, frame: types.FrameType, cells: _Cells, given: dict[str, Any], kind: str
+    ) -> None:
+        code = frame.f_code
+        expected = self.run(frame, code, cells, given)
         if expected is None:
             return
         if kind == "varied" and expected[0] in ("TypeError", "AttributeError", "late"):
@@ -168,7 +175,7 @@ class Comparer:
             other = codes[code.co_qualname]
             if other is None or set(other.co_freevars) - set(cells):
                 continue
-            actual = self.run(frame, code, other, cells, given)
+            actual = self.run(frame, other, cells, given)
             if actual is None:
                 continue
             counts = self.counts[name]
@@ -180,12 +187,15 @@ class Comparer:
                         [kind, repr(given)[:300], repr(expected)[:300], repr(actual)[:300]]
                     )
 
-    def run(self, frame, original, code, cells, given):
+    def run(
+        self, frame: types.FrameType, code: types.CodeType, cells: _Cells, given: dict[str, Any]
+    ) -> tuple[Any, ...] | None:
         """(kind, result, arguments afterwards) of one version on copies, None if uncopyable."""
         try:
             copies = copy.deepcopy(given)
-        except Exception:  # whatever an object's copy hooks raise
+        except Exception:  # noqa: BLE001 - whatever an object's copy hooks raise
             return None
+        original = frame.f_code
         closure = tuple(cells[name] for name in code.co_freevars)
         function = types.FunctionType(code, frame.f_globals, closure=closure or None)
         names = list(copies)
@@ -205,21 +215,22 @@ class Comparer:
             answer = ("returned", describe(result))
         except OutOfTime:
             return ("late", None, None)
-        except Exception as error:  # any exception is a result to compare
+        except Exception as error:  # noqa: BLE001 - any exception is a result to compare
             answer = (type(error).__name__, None)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             return (*answer, describe(copies))
-        except Exception:  # properties of the arguments may raise anything
+        except Exception:  # noqa: BLE001 - properties of the arguments may raise anything
             return None
 
 
-def out_of_time(*_):
+def out_of_time(*_: object) -> None:
     raise OutOfTime
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
+    """Run pytest with ``argv[2:]`` and write the counts to ``argv[1]``."""
     import pytest
 
     with open(argv[0], encoding="utf-8") as stream:
@@ -227,7 +238,7 @@ def main(argv):
 
     class Plugin:
         @pytest.hookimpl(hookwrapper=True)
-        def pytest_runtest_call(self, item):
+        def pytest_runtest_call(self) -> Iterator[None]:
             sys.setprofile(comparer)
             yield
             sys.setprofile(None)

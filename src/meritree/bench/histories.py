@@ -80,7 +80,9 @@ def run_case(
 ) -> CaseRun:
     """Rebuild the bug in a temporary folder, run `fix` on it, judge what it found."""
     if fixer is None:
-        from meritree.swe.fix import fix as fixer
+        from meritree.swe.fix import fix
+
+        fixer = fix
     with tempfile.TemporaryDirectory(prefix="meritree-case-") as name:
         folder = case.materialise(Path(name) / case.name)
         options = FixOptions(
@@ -156,14 +158,13 @@ def measure(
 
 def load_runs(path: Path) -> list[CaseRun]:
     """Read the runs of a measurement; a last line cut off by a kill is left out."""
-    runs: list[CaseRun] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if text.endswith("\n"):
-                runs.append(CaseRun(**json.loads(text)))
-        whole = "".join(json.dumps(asdict(run)) + "\n" for run in runs)
-        if len(whole) != path.stat().st_size:
-            path.write_text(whole, encoding="utf-8")
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole, _, cut = text.rpartition("\n")
+    runs = [CaseRun(**json.loads(row)) for row in whole.splitlines()]
+    if cut:
+        path.write_text(whole + "\n" if whole else "", encoding="utf-8")
     return runs
 
 

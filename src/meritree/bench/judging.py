@@ -58,7 +58,7 @@ def same_code(one: str, other: str) -> bool:
 
 
 def judge(
-    case: Case, patched: Mapping[str, str], python: Path, *, seconds: float = 180.0
+    case: Case, patched: Mapping[str, str], python: Path, *, seconds: float = 60.0
 ) -> Verdict:
     """Weigh a patch against the developer's fix.
 

@@ -5,23 +5,26 @@ interpreter that runs it need not have this package.
 Usage: python pytest_outcomes.py OUT.json [pytest arguments]
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from typing import Any
 
 
 class Recorder:
     """Collects ``{node id: passed | failed | error | skipped}`` and collection errors."""
 
-    def __init__(self):
-        self.outcomes = {}
-        self.uncollected = []
+    def __init__(self) -> None:
+        self.outcomes: dict[str, str] = {}
+        self.uncollected: list[str] = []
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self.uncollected.append(report.nodeid)
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: Any) -> None:
         known = self.outcomes.get(report.nodeid)
         if report.when == "call":
             expected = hasattr(report, "wasxfail")
@@ -36,7 +39,7 @@ class Recorder:
             self.outcomes[report.nodeid] = outcome
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Run pytest with ``argv[1:]`` and write the outcomes to ``argv[0]``."""
     import pytest
 
