@@ -6,6 +6,7 @@ with the child so that a death or a hang can be blamed on the right one.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -64,10 +65,8 @@ class Child:
             _live(serve, its, mine, self.board, close_in_child)
         its.close()
         self.channel = mine
-        try:
+        with contextlib.suppress(OSError):  # the child did it first, or is gone already
             os.setpgid(self.pid, self.pid)
-        except OSError:
-            pass  # the child did it first, or is gone already
 
     def ask(self, message: Dict[str, Any]) -> Dict[str, Any]:
         """Send a request and wait for its answer; raises Lost."""
@@ -82,7 +81,7 @@ class Child:
         while True:
             _, deadline = self.board.read()
             try:
-                if self.channel._readable(time.monotonic() + _TICK):
+                if self.channel.readable(time.monotonic() + _TICK):
                     return self.channel.receive(time.monotonic() + self.grace)
             except (Closed, TimedOut):
                 raise self._lost("", "") from None
@@ -105,10 +104,8 @@ class Child:
         if not gone:  # a child that is just exiting is given a moment to do so
             time.sleep(0.002)
             gone, status = os.waitpid(self.pid, os.WNOHANG)
-        try:
+        with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
-        except OSError:
-            pass
         if not gone:
             _, status = os.waitpid(self.pid, 0)
         self.board.close()

@@ -11,9 +11,9 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Optional
 
-REPEAT_SECONDS = 2.0
+REPEAT_SECONDS = 1.0
 _STUBBORN = 4
 HUNG = 111
 
@@ -195,22 +195,14 @@ def reseed(seed: int) -> None:
         numpy.seed(seed % (1 << 32))
 
 
-Finaliser = Callable[[], None]
-
-
-def at_most(seconds: float, action: Finaliser, timer: Optional[Timer] = None) -> bool:
+def at_most(seconds: float, action: Callable[[], None], timer: Optional[Timer] = None) -> bool:
     """Run ``action`` under a timer; False when it was cut off or failed."""
     timer = timer or Timer()
     try:
         timer.start(seconds)
         action()
-    except BaseException:  # teardown of code under test may raise anything, TimeLimit included
+    except BaseException:  # noqa: BLE001  teardown of code under test may raise anything, TimeLimit included
         return False
     finally:
         timer.stop()
     return True
-
-
-def stray_threads() -> List[str]:
-    """Names of the threads now running beside the main one."""
-    return [t.name for t in threading.enumerate() if t is not threading.main_thread()]

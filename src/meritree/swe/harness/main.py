@@ -65,7 +65,7 @@ def _start(suite: Any, settings: Settings, arguments: List[str]) -> int:
     from .with_pytest import run_main
 
     args = pytest_arguments(dict(settings, arguments=arguments))
-    return run_main(suite, ["-s"] + args)
+    return run_main(suite, ["-s", *args])
 
 
 # ---- hot
@@ -206,7 +206,7 @@ def _cold(client: Channel, settings: Settings) -> None:
     for name in settings["third"]:
         try:
             importlib.import_module(name)
-        except BaseException:  # a library may refuse to be imported alone; it is only a head start
+        except BaseException:  # noqa: BLE001  a library may refuse to be imported alone; it is only a head start
             continue
     gc.collect()
     gc.freeze()

@@ -79,7 +79,7 @@ def _collect(
             if own_lines and first > len(headers):
                 units.append(
                     Unit(
-                        ".".join(names + (child.name,)),
+                        ".".join((*names, child.name)),
                         first,
                         starts[first - 1],
                         starts[last],
@@ -88,10 +88,10 @@ def _collect(
                 )
         elif isinstance(child, ast.ClassDef):
             header = _indent(lines, child.lineno) + "class %s:\n" % child.name
-            _collect(child, names + (child.name,), headers + (header,), lines, starts, units)
+            _collect(child, (*names, child.name), (*headers, header), lines, starts, units)
         elif isinstance(child, (ast.If, ast.Try, ast.With, ast.For, ast.While)):
             header = _indent(lines, child.lineno) + "if 1:\n"
-            _collect(child, names, headers + (header,), lines, starts, units)
+            _collect(child, names, (*headers, header), lines, starts, units)
 
 
 def _indent(lines: List[str], number: int) -> str:
@@ -170,7 +170,7 @@ class Tables:
 
     def _derived(self, text: str) -> Optional[Table]:
         recent = list(self._known.values())[: -_RECENT - 1 : -1]
-        for base in [self.original] + recent:
+        for base in [self.original, *recent]:
             table = derive(base, text)
             if table is not None:
                 return table
@@ -286,7 +286,29 @@ def _find(code: types.CodeType, names: List[str], name: str) -> Optional[types.C
 
 
 _MUTATORS = frozenset(
-    ["append", "extend", "insert", "pop", "popitem", "remove", "clear", "update", "setdefault", "add", "discard", "sort", "reverse", "appendleft", "popleft", "extendleft", "write", "__setitem__", "__delitem__", "__setattr__", "put"]
+    [
+        "append",
+        "extend",
+        "insert",
+        "pop",
+        "popitem",
+        "remove",
+        "clear",
+        "update",
+        "setdefault",
+        "add",
+        "discard",
+        "sort",
+        "reverse",
+        "appendleft",
+        "popleft",
+        "extendleft",
+        "write",
+        "__setitem__",
+        "__delitem__",
+        "__setattr__",
+        "put",
+    ]
 )
 
 

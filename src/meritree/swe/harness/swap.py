@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import gc
-import os
 import sys
 import types
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
@@ -159,16 +158,18 @@ def prepare(swap: Swap, index: Index) -> Prepared:
     if swap.new.headers and any(h.lstrip().startswith("class ") for h in swap.new.headers):
         _same_class_cell(functions[0], old_node, node)
     code = source.function_code(swap.new, tree, functions[0].__code__.co_filename, swap.flags)
+    # Compiled in the same surroundings as the new code: alone, a function may come out otherwise.
+    rebuilt = _old_code(swap.old, swap.old_text, swap.flags)
     assignments = []
     for function in functions:
         old_code = function.__code__
         if old_code.co_freevars != code.co_freevars:
             raise NotSwappable("free variables of %s differ" % swap.old.name)
-        if id(old_code) in index.executed.codes and not _same_own_code(old_code, code):
+        if id(old_code) in index.executed.codes and not _same_own_code(rebuilt, code):
             raise NotSwappable("%s runs at import" % swap.old.name)
         fresh = _defaults(node, function, swap.old.name) if defaults_differ else None
         assignments.append(Assignment(function, code, fresh))
-        assignments += _closures(old_code, code, index, swap.old.name)
+        assignments += _closures((old_code, rebuilt, code), index, swap.old.name)
     return Prepared(assignments, source.new_writes(old_node, node))
 
 
@@ -177,14 +178,18 @@ def _old_node(unit: source.Unit, text: str, flags: int) -> Any:
     return source.function_node(unit, source.parse_unit(unit, text, flags))
 
 
+@functools.lru_cache(maxsize=256)
+def _old_code(unit: source.Unit, text: str, flags: int) -> types.CodeType:
+    return source.function_code(unit, source.parse_unit(unit, text, flags), "<original>", flags)
+
+
 def _same_outside(old: Any, new: Any) -> None:
     if type(old) is not type(new) and old.decorator_list:
         raise NotSwappable("a decorated function became async or ceased to be")
     if _dump(old.decorator_list) != _dump(new.decorator_list):
         raise NotSwappable("decorators changed")
-    if getattr(old, "type_params", None) or getattr(new, "type_params", None):
-        if _dump(old.type_params) != _dump(new.type_params):
-            raise NotSwappable("type parameters changed")
+    if _dump(getattr(old, "type_params", [])) != _dump(getattr(new, "type_params", [])):
+        raise NotSwappable("type parameters changed")
     if _annotations(old) != _annotations(new):
         raise NotSwappable("annotations changed")
 
@@ -205,7 +210,23 @@ def _annotations(node: Any) -> List[str]:
 
 
 _PLAIN_DECORATORS = frozenset(
-    ["staticmethod", "classmethod", "property", "setter", "getter", "deleter", "contextmanager", "abstractmethod", "lru_cache", "cache", "cached_property", "wraps", "override", "final", "asynccontextmanager"]
+    [
+        "staticmethod",
+        "classmethod",
+        "property",
+        "setter",
+        "getter",
+        "deleter",
+        "contextmanager",
+        "abstractmethod",
+        "lru_cache",
+        "cache",
+        "cached_property",
+        "wraps",
+        "override",
+        "final",
+        "asynccontextmanager",
+    ]
 )
 
 
@@ -246,7 +267,7 @@ def _evaluate(node: Any, function: types.FunctionType, name: str) -> Any:
     namespace: Dict[str, Any] = dict(_class_namespace(function, name))
     try:
         return eval(compile(expression, "<default>", "eval"), function.__globals__, namespace)
-    except Exception as error:  # the expression is the candidate's: anything may happen
+    except Exception as error:  # noqa: BLE001 (the expression is the candidate's)
         raise NotSwappable("a default cannot be evaluated: %r" % (error,)) from None
 
 
@@ -269,27 +290,30 @@ def _nested(code: types.CodeType) -> Iterator[Tuple[Tuple[str, int], types.CodeT
 
 
 def _closures(
-    old: types.CodeType, new: types.CodeType, index: Index, name: str
+    codes: Tuple[types.CodeType, types.CodeType, types.CodeType], index: Index, name: str
 ) -> List[Assignment]:
-    """New code for live functions that were made by earlier calls of the swapped function."""
+    """New code for live functions that were made by earlier calls of the swapped function.
+
+    ``codes`` are the live code, the original compiled again, and the candidate's.
+    """
+    live_code, rebuilt, new = codes
     assignments: List[Assignment] = []
-    fresh = dict(_nested(new))
-    for key, inner in _nested(old):
+    same, fresh = dict(_nested(rebuilt)), dict(_nested(new))
+    for key, inner in _nested(live_code):
         live = index.by_code.get(id(inner), [])
-        twin = fresh.get(key)
-        if twin is None:
+        twin, before = fresh.get(key), same.get(key)
+        if twin is None or before is None:
             if live:
                 raise NotSwappable("%s lost a nested function that is in use" % name)
             continue
-        changed = not _same_own_code(inner, twin)
-        if changed and id(inner) in index.executed.codes:
+        if id(inner) in index.executed.codes and not _same_own_code(before, twin):
             raise NotSwappable("%s runs at import" % key[0])
         if live and inner.co_freevars != twin.co_freevars:
             raise NotSwappable("free variables of %s differ" % key[0])
         if live and inner.co_varnames[: _arity(inner)] != twin.co_varnames[: _arity(twin)]:
             raise NotSwappable("parameters of the nested function %s changed" % key[0])
         assignments += [Assignment(function, twin, None) for function in live]
-        assignments += _closures(inner, twin, index, name)
+        assignments += _closures((inner, before, twin), index, name)
     return assignments
 
 
@@ -334,7 +358,7 @@ class Swapped:
                 raise NotSwappable(str(error)) from None
             self._before.append(before)
             if defaults is not None:
-                function.__defaults__, function.__kwdefaults__ = defaults  # type: ignore[assignment]
+                function.__defaults__, function.__kwdefaults__ = defaults
             self.codes.update(id(c) for c in _all_codes(code))
         return self
 
@@ -385,7 +409,3 @@ def read(path: str) -> str:
 
     with tokenize.open(path) as f:
         return f.read()
-
-
-def exists(root: str, path: str) -> bool:
-    return os.path.isfile(os.path.join(root, path))

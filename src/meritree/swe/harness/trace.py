@@ -21,7 +21,7 @@ class Lines:
         self._wanted = wanted
         self._sets: Dict[str, Optional[Set[int]]] = {}
         self._named: Dict[str, Set[int]] = {}
-        self._monitoring = getattr(sys, "monitoring", None)
+        self._monitoring: Any = getattr(sys, "monitoring", None)
         self._hook = self._called
 
     def start(self) -> None:
@@ -42,7 +42,7 @@ class Lines:
         if self._monitoring is None:
             kept = sys.gettrace() is self._hook
             sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
             return kept
         self._monitoring.set_events(_TOOL, 0)
         self._monitoring.free_tool_id(_TOOL)
@@ -77,4 +77,4 @@ class Lines:
         found = self._set_of(code.co_filename)
         if found is not None:
             found.add(line)
-        return self._monitoring.DISABLE  # type: ignore[union-attr]
+        return self._monitoring.DISABLE

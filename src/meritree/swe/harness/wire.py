@@ -5,6 +5,7 @@ Knows nothing about what is said. Both ends use it, in our interpreter and in th
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -48,10 +49,8 @@ class Channel:
         """Close both descriptors; harmless when repeated."""
         for fd in (self.read_fd, self.write_fd):
             if fd >= 0:
-                try:
+                with contextlib.suppress(OSError):
                     os.close(fd)
-                except OSError:
-                    pass
         self.read_fd = self.write_fd = -1
 
     def send(self, message: Dict[str, Any]) -> None:
@@ -88,7 +87,7 @@ class Channel:
     def _exactly(self, count: int, deadline: Optional[float]) -> bytes:
         parts = []
         while count:
-            if deadline is not None and not self._readable(deadline):
+            if deadline is not None and not self.readable(deadline):
                 raise TimedOut
             try:
                 chunk = os.read(self.read_fd, min(count, 1 << 20))
@@ -100,7 +99,7 @@ class Channel:
             count -= len(chunk)
         return b"".join(parts)
 
-    def _readable(self, deadline: float) -> bool:
+    def readable(self, deadline: float) -> bool:
         poller = select.poll()
         poller.register(self.read_fd, select.POLLIN | select.POLLHUP)
         wait = max(0.0, deadline - time.monotonic())

@@ -64,9 +64,11 @@ class Suite:
         try:
             self.timer.start(seconds)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
-        except BaseException as error:  # KeyboardInterrupt, pytest.exit, a late TimeLimit
+        except BaseException as error:  # noqa: BLE001  KeyboardInterrupt, pytest.exit, a late TimeLimit
             self.watch.saw_error(error)
             self.watch.failed = True
+            self.timer.stop()
+            self.finish()  # the framework has not torn the test down
         finally:
             self.timer.stop()
         elapsed = time.perf_counter() - started
@@ -215,7 +217,7 @@ def _tame_hypothesis(seed: int) -> None:
         import hypothesis.core as core
         import hypothesis.database as database
 
-        core.global_force_seed = seed
+        core.global_force_seed = seed  # type: ignore[assignment]
         database.DirectoryBasedExampleDatabase.save = lambda *_: None  # type: ignore[method-assign]
     except (ImportError, AttributeError):
         pass  # another version of hypothesis: its tests may vary, the flaky check sees that

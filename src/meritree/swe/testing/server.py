@@ -5,6 +5,7 @@ Knows the launch protocol and where scratch copies live; nothing about candidate
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -190,10 +191,8 @@ class Server:
     def close(self) -> None:
         """End the process with everything it started; its folder is kept."""
         self.channel.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.3)
-        except subprocess.TimeoutExpired:
-            pass
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):

@@ -176,9 +176,9 @@ class TestSession:
                         "in editable mode"
                     )
 
-    def _run(self, tests: Sequence[str], seconds: Mapping[str, float] | float, traced: bool) -> Any:
-        pairs = [[t, seconds if isinstance(seconds, float) else seconds[t]] for t in tests]
-        wait = sum(s for _, s in pairs) * 1.5 + len(pairs) * 0.1 + 4 * self.limits.grace_seconds
+    def _run(self, tests: Sequence[str], seconds: float, traced: bool) -> Any:
+        pairs = [[t, seconds] for t in tests]
+        wait = seconds * len(pairs) * 1.5 + len(pairs) * 0.1 + 4 * self.limits.grace_seconds
         with self._running:
             return self._live().ask({"op": "run", "tests": pairs, "traced": traced}, wait)
 

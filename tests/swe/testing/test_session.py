@@ -1,0 +1,282 @@
+"""Sessions on repositories of every make: what is collected, what fails, what is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from small_repos import QUICK, Bench, write
+
+from meritree.errors import BadInput
+from meritree.swe.testing import TestSession, detect_command, parse_command
+
+CODE = "def half(n):\n    return n // 3\n"
+
+
+def test_a_unittest_repository_is_run_and_graded(tmp_path: Path) -> None:
+    tests = """
+        import unittest
+        from half import half
+
+        class HalfTest(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                cls.n = 10
+
+            def test_half(self):
+                self.assertEqual(half(self.n), 5)
+
+            def test_zero(self):
+                self.assertEqual(half(0), 0)
+
+            @unittest.skip("not now")
+            def test_skipped(self):
+                self.fail()
+    """
+    with Bench(write(tmp_path, {"half.py": CODE, "tests/test_half.py": tests})) as bench:
+        assert bench.session.command.kind == "unittest"
+        (failing,) = bench.baseline.failing
+        result = bench.baseline.results[failing]
+        assert (result.status, result.actual, result.expected) == ("failed", "3", "5")
+        assert len(bench.baseline.passing) == 1
+        assert bench.try_("half.py", ("// 3", "// 2")).passed_all
+
+
+def test_a_source_layout_is_importable_without_installation(tmp_path: Path) -> None:
+    files = {
+        "src/pkg/__init__.py": "",
+        "src/pkg/half.py": CODE,
+        "tests/test_half.py": "from pkg.half import half\ndef test(): assert half(4) == 2\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-n 4 --cov=pkg -q -ra'\n",
+    }
+    with Bench(write(tmp_path, files)) as bench:
+        assert bench.coverage.lines["tests/test_half.py::test"] == {
+            "src/pkg/half.py": frozenset({2})
+        }
+        assert bench.coverage.import_lines["src/pkg/half.py"] == frozenset({1})
+        assert bench.try_("src/pkg/half.py", ("// 3", "// 2")).passed_all
+
+
+def test_parameters_fixtures_and_expected_failures_take_part(tmp_path: Path) -> None:
+    tests = """
+        import pytest
+        from half import half
+
+        @pytest.fixture(scope="session")
+        def base():
+            return [0]
+
+        @pytest.fixture(scope="module", autouse=True)
+        def grown(base):
+            base.append(1)
+            yield base
+            base.pop()
+
+        @pytest.fixture
+        def broken():
+            raise OSError("no such place")
+
+        @pytest.mark.parametrize(("n", "want"), [(0, 0), (4, 2), (10, 5)])
+        def test_half(n, want, base):
+            assert base == [0, 1]
+            assert half(n) == want
+
+        @pytest.mark.xfail
+        def test_expected():
+            assert half(1) == 7
+
+        @pytest.mark.xfail(strict=True)
+        def test_unexpected():
+            assert True
+
+        def test_error(broken):
+            pass
+
+        def test_near():
+            assert half(9.0) == pytest.approx(4.0)
+
+        class TestIn:
+            def test_tmp(self, tmp_path, capsys):
+                print("x")
+                assert capsys.readouterr().out == "x\\n"
+    """
+    root = write(tmp_path, {"half.py": CODE, "test_half.py": tests})
+    with TestSession.open(root, limits=QUICK) as session:
+        results = session.baseline().results
+    status = {name.split("::", 1)[1]: r.status for name, r in results.items()}
+    assert status == {
+        "test_half[0-0]": "passed",
+        "test_half[4-2]": "failed",
+        "test_half[10-5]": "failed",
+        "test_expected": "skipped",
+        "test_unexpected": "failed",
+        "test_error": "error",
+        "test_near": "failed",
+        "TestIn::test_tmp": "passed",
+    }
+    near = results["test_half.py::test_near"]
+    assert near.expected == "4.0"
+    assert near.similarity == pytest.approx(0.9 / (1 + 0.6931471805599453))
+    assert results["test_half.py::test_error"].exception == "OSError"
+
+
+def test_files_that_cannot_be_imported_are_named_with_their_line(tmp_path: Path) -> None:
+    files = {
+        "half.py": CODE,
+        "bad.py": "x = 1\nimport nowhere_at_all\n",
+        "test_half.py": "from half import half\ndef test(): assert half(4) == 2\n",
+        "test_bad.py": "import bad\ndef test(): pass\n",
+        "test_syntax.py": "def test(:\n    pass\n",
+    }
+    with TestSession.open(write(tmp_path, files), limits=QUICK) as session:
+        errors = {e.path: e for e in session.collection_errors}
+        assert session.collected == ("test_half.py::test",)
+    assert errors["test_bad.py"].exception == "ModuleNotFoundError"
+    assert (errors["test_bad.py"].file, errors["test_bad.py"].line) == ("bad.py", 2)
+    assert "nowhere_at_all" in errors["test_bad.py"].message
+    assert (errors["test_syntax.py"].exception, errors["test_syntax.py"].line) == ("SyntaxError", 1)
+
+
+def test_flaky_tests_are_told_from_failing_ones(tmp_path: Path) -> None:
+    counter = tmp_path / "count"
+    tests = f"""
+        import os
+        def test_sometimes():
+            path = {str(counter)!r}
+            n = int(open(path).read()) if os.path.exists(path) else 0
+            open(path, "w").write(str(n + 1))
+            assert n % 2 == 1
+        def test_never():
+            assert False
+    """
+    root = write(tmp_path / "repo", {"test_a.py": tests})
+    with TestSession.open(root, limits=QUICK) as session:
+        baseline = session.baseline()
+    assert baseline.flaky == ("test_a.py::test_sometimes",)
+    assert baseline.failing == ("test_a.py::test_never",)
+
+
+def test_hanging_hungry_and_dying_tests_are_named_and_the_rest_still_runs(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    tests = """
+        import os
+        def test_first(): pass
+        def test_hangs():
+            while True: pass
+        def test_eats():
+            x = bytearray(200 << 30)
+        def test_dies():
+            os._exit(3)
+        def test_last(): pass
+    """
+    limits = replace(QUICK, baseline_seconds=0.5)
+    with TestSession.open(write(tmp_path, {"test_a.py": tests}), limits=limits) as session:
+        baseline = session.baseline()
+    found = {i.split("::")[1]: (r.status, r.exception) for i, r in baseline.results.items()}
+    assert found["test_first"][0] == found["test_last"][0] == "passed"
+    assert found["test_hangs"][0] == "timeout"
+    assert found["test_eats"] == ("error", "MemoryError")
+    assert found["test_dies"][0] == "crashed"
+
+
+def test_the_final_verdict_comes_from_fresh_copies_and_original_tests(tmp_path: Path) -> None:
+    tests = "from half import half\ndef test(): assert half(4) == 2\ndef test_0(): assert half(0) == 0\n"
+    root = write(tmp_path, {"half.py": CODE, "test_half.py": tests})
+    with TestSession.open(root, limits=QUICK) as session:
+        baseline = session.baseline()
+        check = session.final_check
+        good = check(root, {"half.py": CODE.replace("3", "2")}, baseline.failing, baseline.passing)
+        assert good.verified
+        assert len(good.runs) == 2
+        bad = check(
+            root, {"half.py": "def half(n): return 2\n"}, baseline.failing, baseline.passing
+        )
+        assert not bad.verified
+        assert bad.broken == ("test_half.py::test_0",)
+        broken = check(root, {"half.py": "import nowhere\n"}, baseline.failing, baseline.passing)
+        assert not broken.verified
+        cheat = check(root, {"test_half.py": "def test(): pass\n"}, baseline.failing, ())
+        assert not cheat.verified
+        assert "test files" in cheat.reason
+
+
+def test_any_other_command_is_judged_by_its_exit_code(tmp_path: Path) -> None:
+    script = "from half import half\nassert half(4) == 2, 'wrong'\n"
+    root = write(tmp_path, {"half.py": CODE, "check.py": script})
+    command = parse_command(f"{sys.executable} check.py", root)
+    assert command.kind == "plain"
+    from meritree.swe.testing import Evaluator
+
+    with TestSession.open(root, command, limits=QUICK) as session:
+        baseline = session.baseline()
+        (failing,) = baseline.failing
+        assert baseline.results[failing].exception == "AssertionError"
+        assert baseline.results[failing].frames[-1].path == "check.py"
+        coverage = session.coverage(baseline.failing, ())
+        with Evaluator(session, baseline.failing, (), coverage) as evaluator:
+            outcome = evaluator.evaluate({"half.py": CODE.replace("3", "2")})
+            assert outcome.passed_all
+            assert outcome.how == "fresh"
+
+
+def test_the_copy_in_the_repository_must_be_the_one_imported(tmp_path: Path) -> None:
+    installed = tmp_path / "elsewhere"
+    write(installed, {"half.py": CODE})
+    files = {
+        "half.py": CODE,
+        "conftest.py": f"import sys\nsys.path.insert(0, {str(installed)!r})\n",
+        "test_half.py": "from half import half\ndef test(): assert half(4) == 2\n",
+    }
+    with pytest.raises(BadInput, match="half from"):
+        TestSession.open(write(tmp_path / "repo", files), limits=QUICK)
+
+
+def test_a_folder_without_tests_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no tests found"):
+        detect_command(write(tmp_path, {"half.py": CODE}))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "arguments"),
+    [
+        ("pytest tests -k 'a or b' -n 4", "pytest", ("tests", "-k", "a or b")),
+        ("python -m pytest -x -q tests/test_a.py::test", "pytest", ("tests/test_a.py::test",)),
+        ("python -m unittest discover -s tests", "unittest", ("tests", "-o", "python_files=test*.py")),
+        ("make test", "plain", ("make", "test")),
+    ],
+)  # fmt: skip
+def test_test_commands_are_understood(
+    tmp_path: Path, text: str, kind: str, arguments: tuple[str, ...]
+) -> None:
+    command = parse_command(text, tmp_path)
+    assert (command.kind, command.arguments) == (kind, arguments)
+
+
+def test_an_empty_or_unbalanced_command_is_refused(tmp_path: Path) -> None:
+    for text in ("", "pytest 'tests"):
+        with pytest.raises(BadInput, match="--test"):
+            parse_command(text, tmp_path)
+
+
+def test_a_program_that_tests_start_sees_the_candidate(tmp_path: Path) -> None:
+    tests = """
+        import subprocess, sys
+        def test():
+            code = "from half import half; print(half(4))"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+            assert done.stdout == "2\\n"
+            import half
+    """
+    with Bench(write(tmp_path, {"half.py": CODE, "test_half.py": tests})) as bench:
+        assert bench.try_("half.py", ("// 3", "// 2")).passed_all
+
+
+def test_async_and_doctest_items_run(tmp_path: Path) -> None:
+    code = 'def half(n):\n    """\n    >>> half(4)\n    2\n    """\n    return n // 3\n'
+    files = {"half.py": code, "pytest.ini": "[pytest]\naddopts = --doctest-modules\n"}
+    with Bench(write(tmp_path, files)) as bench:
+        (failing,) = bench.baseline.failing
+        assert bench.baseline.results[failing].expected == "'2\\n'"
+        assert bench.try_("half.py", ("// 3", "// 2")).passed_all
