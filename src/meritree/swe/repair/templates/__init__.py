@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from meritree.swe.edits import Edit
 from meritree.swe.repair.context import SourceFile, load
 from meritree.swe.repair.ingredients import Evidence, RepoIndex
-from meritree.swe.repair.templates import arithmetic, comparison_logic, names_constants
+from meritree.swe.repair.templates import (
+    arithmetic,
+    calls_attributes,
+    comparison_logic,
+    compound,
+    containers,
+    control,
+    definitions,
+    guards,
+    names_constants,
+    statements,
+)
 from meritree.swe.repair.templates.base import (
     NO_EVIDENCE,
     NO_INDEX,
@@ -22,7 +33,18 @@ from meritree.swe.repair.templates.base import (
 
 __all__ = ["TEMPLATES", "EditCatalogue", "Site", "Template", "lines", "mass", "propose"]
 
-FAMILIES = (comparison_logic, arithmetic, names_constants)
+FAMILIES = (
+    comparison_logic,
+    arithmetic,
+    names_constants,
+    calls_attributes,
+    containers,
+    guards,
+    statements,
+    control,
+    definitions,
+    compound,
+)
 
 
 def lines(
@@ -87,6 +109,7 @@ class EditCatalogue:
     index: RepoIndex = NO_INDEX
     evidence: Evidence = NO_EVIDENCE
 
+    @property
     def templates(self) -> Mapping[str, float]:
         """Template names with their catalogue weights."""
         return {name: each.weight for name, each in TEMPLATES.items()}

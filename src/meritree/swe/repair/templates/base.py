@@ -41,6 +41,12 @@ class Site:
             ):
                 yield node
 
+    def displays(self) -> Iterator[ast.Tuple | ast.List | ast.Set]:
+        """Editable tuple, list and set displays that start on the line and are read."""
+        for node in self.expressions(ast.expr):
+            if isinstance(node, ast.Tuple | ast.List | ast.Set):
+                yield node
+
     def targets(self) -> Iterator[ast.expr]:
         """Editable assignment targets that start on the line."""
         for node in self.source.expressions(self.line):
