@@ -1,1 +1,31 @@
+"""Search: a tree that is asked what to expand and told what came back. No NumPy, no frameworks."""
 
+from meritree.search.backups import Backup, Discounted, Lehmer, Max, Mean
+from meritree.search.engine import EXHAUSTED, Child, Exhausted, SearchTree, Ticket
+from meritree.search.strategies import STRATEGIES, make_strategy
+from meritree.search.strategy import Strategy
+from meritree.search.tree import Kind, Node, SearchError, Tree
+from meritree.search.widening import MaxExpansions, Progressive, Unlimited
+
+__all__ = [
+    "EXHAUSTED",
+    "STRATEGIES",
+    "Backup",
+    "Child",
+    "Discounted",
+    "Exhausted",
+    "Kind",
+    "Lehmer",
+    "Max",
+    "MaxExpansions",
+    "Mean",
+    "Node",
+    "Progressive",
+    "SearchError",
+    "SearchTree",
+    "Strategy",
+    "Ticket",
+    "Tree",
+    "Unlimited",
+    "make_strategy",
+]

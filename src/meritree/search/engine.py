@@ -1,0 +1,346 @@
+"""The ask/tell core: the tree says which node to expand next, whoever does the work tells back.
+
+Iterative, with statistics kept incrementally; knows no world, no policy and no clock. The same
+asks and tells with the same seed give the same tree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from typing import Any, Final, NamedTuple
+
+from meritree.search.andor import Decisions, and_or_fold
+from meritree.search.strategy import Strategy
+from meritree.search.tree import ROOT_PARENT, Alias, Kind, Node, SearchError, Tree
+from meritree.value.estimate import Estimate
+
+
+class Ticket(NamedTuple):
+    """Leave to expand one node by one child; answered once by `tell` or `cancel`.
+
+    Attributes:
+        id: 0, 1, 2, ... in the order of the asks.
+        node: id of the node to expand.
+    """
+
+    id: int
+    node: int
+
+
+class Child(NamedTuple):
+    """What came back from an expansion.
+
+    Attributes:
+        key: identity of the new state; a key already in the tree makes an alias edge.
+        action: what led there, opaque.
+        estimate: the judgement of the new state; its mean must lie in [0, 1].
+        prior: the policy's probability of the action, >= 0.
+        terminal: the world ends here.
+        next_prior: prior of the *parent's* next untried proposal; None: unknown, the child's own
+            prior then stands for it (an upper bound where proposals come in order).
+        solved: True or False if the new state is known to be solved or hopeless.
+        kind: OR or AND.
+        features: facts about the state for selectors that read them.
+    """
+
+    key: Hashable
+    action: Any
+    estimate: Estimate
+    prior: float = 1.0
+    terminal: bool = False
+    next_prior: float | None = None
+    solved: bool | None = None
+    kind: Kind = Kind.OR
+    features: Any = None
+
+
+class Exhausted:
+    """The answer "this node has no further proposal"; use the constant `EXHAUSTED`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "EXHAUSTED"
+
+
+EXHAUSTED: Final = Exhausted()
+
+# What became of a ticket, beside the id of the node it led to.
+_PENDING, _EXHAUSTED, _CANCELLED = -1, -2, -3
+
+
+class SearchTree:
+    """A tree that is asked what to expand and told what came of it.
+
+    Several tickets may be out at once (parallel workers). A descending selector then sees each
+    of them as a visit of value 0 on its whole path until it is answered: *virtual loss*, Chaslot,
+    Winands and van den Herik (2008), "Parallel Monte-Carlo Tree Search". Global selectors, which
+    do not walk paths, see it at the expanded node only. Two tickets for one node stand for two
+    different proposals.
+
+    Args:
+        strategy: selector, backup, widening and limits (see `strategies.make_strategy`).
+        seed: used by selectors that draw at random.
+    """
+
+    def __init__(self, strategy: Strategy, seed: int = 0) -> None:
+        self.strategy = strategy
+        self.seed = seed
+        self.tree = Tree(strategy.backup)
+        self._backup = strategy.backup
+        self._fold: Callable[[Node, float], float] = strategy.backup.fold
+        self._scheduler = strategy.selector.bind(self.tree, strategy.widening, seed)
+        self._decisions = Decisions(self.tree, strategy.close_solved, self._scheduler.changed)
+        self._eager = self._scheduler.reads_subtrees
+        self._virtual_loss = self._scheduler.virtual_loss
+        self._and_or = False
+        self._tickets: list[int] = []
+        self._out = 0
+
+    # ------------------------------------------------------------------ the protocol
+
+    def start(
+        self,
+        key: Hashable,
+        estimate: Estimate,
+        *,
+        next_prior: float | None = None,
+        kind: Kind = Kind.OR,
+        terminal: bool = False,
+        features: Any = None,
+    ) -> Node:
+        """Create the root.
+
+        Args:
+            key: identity of the starting state.
+            estimate: its judgement, mean in [0, 1].
+            next_prior: prior of its first proposal, if known.
+            kind: OR or AND.
+            terminal: nothing can be done here.
+            features: facts for selectors that read them.
+
+        Raises:
+            SearchError: started twice, or a value out of range.
+        """
+        if self.tree.raw:
+            raise SearchError("start() was called twice: one SearchTree holds one search")
+        _check_unit(estimate.mean, "root")
+        _check_prior(next_prior, "next_prior of the root")
+        root = Node(
+            0,
+            ROOT_PARENT,
+            0,
+            key,
+            estimate,
+            next_prior=next_prior,
+            kind=kind,
+            terminal=terminal,
+            features=features,
+            cap=0 if terminal else self._cap(0),
+        )
+        self._place(root)
+        return root
+
+    def ask(self) -> Ticket | None:
+        """A node to expand by one child; None when nothing can be expanded now.
+
+        None while tickets are out means "not before one of them is answered"; None with no
+        ticket out means that the search is over (`finished`).
+        """
+        if not self.tree.raw:
+            raise SearchError("ask() before start(): give the engine its root first")
+        node = self._scheduler.next(len(self._tickets))
+        return None if node is None else self.ask_at(node.id)
+
+    def ask_at(self, node_id: int, ticket_id: int | None = None) -> Ticket:
+        """A ticket for a node of the caller's choice (replays and interactive use).
+
+        Args:
+            node_id: where to expand.
+            ticket_id: the ticket's number; by default, and at least, the next unused one
+                (numbers skipped count as cancelled).
+        """
+        number = len(self._tickets) if ticket_id is None else ticket_id
+        if number < len(self._tickets):
+            raise SearchError(f"ticket {number} was already given; use {len(self._tickets)}")
+        node = self.tree.raw[node_id]
+        if not node.expandable:
+            raise SearchError(f"node {node.id} takes no further expansion now")
+        self._tickets.extend([_CANCELLED] * (number - len(self._tickets)))
+        self._tickets.append(_PENDING)
+        self._out += 1
+        node.pending += 1
+        if self._virtual_loss:
+            self._add_virtual(node, 1)
+        self._scheduler.changed(node)
+        return Ticket(number, node_id)
+
+    def tell(self, ticket: Ticket, result: Child | Exhausted) -> Node:
+        """Answer a ticket; a ticket answered before is left as it was.
+
+        Args:
+            ticket: from `ask`.
+            result: the new child, or `EXHAUSTED` if the node has no further proposal.
+
+        Returns:
+            The new node; for a state already in the tree that older node (see `tree.aliases`);
+            for `EXHAUSTED` the expanded node itself.
+
+        Raises:
+            SearchError: an unknown or cancelled ticket, a value outside [0, 1], a bad prior.
+        """
+        outcome = self._outcome(ticket)
+        if outcome != _PENDING:
+            return self._answered(ticket, outcome)
+        node = self.tree.raw[ticket.node]
+        if isinstance(result, Exhausted):
+            self._close_ticket(ticket, _EXHAUSTED, node)
+            node.exhausted = True
+            node.cap = 0
+            self._scheduler.changed(node)
+            self._decisions.reconsider(node)
+            return node
+        _check_unit(result.estimate.mean, result.key)
+        _check_prior(result.prior, f"prior of {result.key!r}")
+        _check_prior(result.next_prior, f"next_prior of {result.key!r}")
+        known = self.tree.find(result.key)
+        if known is None:
+            return self._attach(ticket, node, result)
+        return self._alias(ticket, node, known, result)
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Give a ticket back unanswered: its virtual loss is undone, the tree is as before."""
+        outcome = self._outcome(ticket)
+        if outcome == _CANCELLED:
+            return
+        if outcome != _PENDING:
+            raise SearchError(f"ticket {ticket.id} was already answered and cannot be cancelled")
+        node = self.tree.raw[ticket.node]
+        self._close_ticket(ticket, _CANCELLED, node)
+        self._scheduler.changed(node)
+        self._decisions.reconsider(node)
+
+    # ------------------------------------------------------------------ what stands
+
+    @property
+    def outstanding(self) -> int:
+        """Tickets given and not yet answered or cancelled."""
+        return self._out
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to expand and no ticket is out."""
+        if not self.tree.raw or self._out:
+            return False
+        return self._scheduler.next(len(self._tickets)) is None
+
+    def node_of(self, key: Hashable) -> int | None:
+        """Id of the node with this key, None if the state is not in the tree."""
+        node = self.tree.find(key)
+        return None if node is None else node.id
+
+    # ------------------------------------------------------------------ inside
+
+    def _cap(self, depth: int) -> int:
+        limit = self.strategy.max_depth
+        return 0 if limit is not None and depth >= limit else self.strategy.widening.cap(depth)
+
+    def _outcome(self, ticket: Ticket) -> int:
+        if not 0 <= ticket.id < len(self._tickets):
+            raise SearchError(f"ticket {ticket.id} was never given by this engine")
+        return self._tickets[ticket.id]
+
+    def _answered(self, ticket: Ticket, outcome: int) -> Node:
+        if outcome == _CANCELLED:
+            raise SearchError(f"ticket {ticket.id} was cancelled and cannot be answered")
+        return self.tree.raw[ticket.node if outcome == _EXHAUSTED else outcome]
+
+    def _attach(self, ticket: Ticket, parent: Node, child: Child) -> Node:
+        tree = self.tree
+        depth = parent.depth + 1
+        node = Node(
+            len(tree.raw),
+            parent.id,
+            depth,
+            child.key,
+            child.estimate,
+            action=child.action,
+            prior=child.prior,
+            kind=child.kind,
+            terminal=child.terminal,
+            solved=child.solved,
+            features=child.features,
+            cap=0 if child.terminal else self._cap(depth),
+        )
+        parent.next_prior = child.prior if child.next_prior is None else child.next_prior
+        self._close_ticket(ticket, node.id, parent, counted=True)
+        self._place(node)
+        self._back_up(parent, node.own)
+        if node.solved is not None:
+            self._decisions.told(node)
+        return node
+
+    def _alias(self, ticket: Ticket, parent: Node, target: Node, child: Child) -> Node:
+        parent.next_prior = child.prior if child.next_prior is None else child.next_prior
+        self._close_ticket(ticket, target.id, parent, counted=True)
+        self.tree.add_alias(Alias(parent.id, target.id, child.action, child.prior, target.own))
+        self._back_up(parent, target.own)
+        self._scheduler.changed(parent)
+        self._decisions.aliased(parent, target)
+        return target
+
+    def _place(self, node: Node) -> None:
+        if node.kind is Kind.AND and not self._and_or:
+            # Values of AND nodes depend on the history: from now on they are kept step by step.
+            self.tree.settle()
+            self._and_or = self._eager = True
+            self._fold = and_or_fold(self.tree, self._backup, self.strategy.conjunction)
+        self._backup.begin(node)
+        self.tree.add(node)
+        self._scheduler.added(node)
+
+    def _close_ticket(
+        self, ticket: Ticket, outcome: int, node: Node, *, counted: bool = False
+    ) -> None:
+        """Note the outcome; a ``counted`` one has its virtual loss undone by `_back_up`."""
+        self._tickets[ticket.id] = outcome
+        self._out -= 1
+        node.pending -= 1
+        if self._virtual_loss and not counted:
+            self._add_virtual(node, -1)
+
+    def _add_virtual(self, node: Node, change: int) -> None:
+        nodes = self.tree.raw
+        node.virtual += change
+        while node.parent >= 0:
+            node = nodes[node.parent]
+            node.virtual += change
+
+    def _back_up(self, node: Node, value: float) -> None:
+        """Turn one virtual visit of ``node`` and its ancestors into a visit with ``value``."""
+        if not self._eager:
+            self.tree.stale = True
+            return
+        nodes, fold = self.tree.raw, self._fold
+        virtual = 1 if self._virtual_loss else 0
+        while True:
+            node.visits += 1
+            node.virtual -= virtual
+            value = fold(node, value)
+            if node.parent < 0:
+                return
+            node = nodes[node.parent]
+
+
+def _check_unit(value: float, what: Hashable) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise SearchError(
+            f"value {value!r} of state {what!r} lies outside [0, 1]: map rewards or costs to "
+            "[0, 1] before they enter the engine"
+        )
+
+
+def _check_prior(prior: float | None, what: str) -> None:
+    if prior is not None and not 0.0 <= prior < math.inf:
+        raise SearchError(f"{what} is {prior!r}: priors are finite numbers >= 0")

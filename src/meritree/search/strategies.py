@@ -1,0 +1,79 @@
+"""The named strategies: each a selector, a backup and a limit on children, with its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from meritree.errors import BadInput
+from meritree.search.backups import Mean
+from meritree.search.selectors import PUCT, SQRT2, UCT, Beam, BestFirst, Newest
+from meritree.search.strategy import Strategy
+from meritree.search.widening import MaxExpansions, Progressive, Unlimited
+
+
+def linear(*, max_depth: int | None = None) -> Strategy:
+    """One chain: always go on from the newest state (the ordinary agent, no search)."""
+    return Strategy("linear", Newest(), Mean(), MaxExpansions(1), max_depth)
+
+
+def best_of_n(*, n: int = 1_000_000, max_depth: int | None = None) -> Strategy:
+    """``n`` independent chains from the root, one after the other."""
+    return Strategy("best-of-n", Newest(), Mean(), MaxExpansions(1, root=n), max_depth)
+
+
+def beam(*, width: int = 4, expansions: int = 32, max_depth: int | None = None) -> Strategy:
+    """Level by level, the best ``width`` states get ``expansions`` children each."""
+    return Strategy("beam", Beam(width, expansions), Mean(), Unlimited(), max_depth)
+
+
+def best_first(
+    *, prior_weight: float = 0.05, tolerance: float = 0.05, max_depth: int | None = None
+) -> Strategy:
+    """The state of highest value, falling as its proposals become improbable."""
+    return Strategy(
+        "best-first", BestFirst(prior_weight, tolerance), Mean(), Unlimited(), max_depth
+    )
+
+
+def uct(
+    *, c: float = SQRT2, k: float = 4.0, alpha: float = 0.75, max_depth: int | None = None
+) -> Strategy:
+    """UCT with progressive widening (k N^alpha children)."""
+    return Strategy("uct", UCT(c), Mean(), Progressive(k, alpha), max_depth)
+
+
+def puct(
+    *, c: float = 4.0, mix: float = 0.5, fpu: float = 0.05, max_depth: int | None = None
+) -> Strategy:
+    """PUCT over lazily revealed proposals; the default of `meritree fix`."""
+    return Strategy("puct", PUCT(c, mix, fpu), Mean(), Unlimited(), max_depth)
+
+
+STRATEGIES: Mapping[str, Callable[..., Strategy]] = MappingProxyType(
+    {
+        "linear": linear,
+        "best-of-n": best_of_n,
+        "beam": beam,
+        "best-first": best_first,
+        "uct": uct,
+        "puct": puct,
+    }
+)
+"""Strategy factories by name; every parameter has a default."""
+
+
+def make_strategy(name: str, **parameters: Any) -> Strategy:
+    """The named strategy, with some of its parameters replaced.
+
+    Raises:
+        BadInput: an unknown name or parameter.
+    """
+    factory = STRATEGIES.get(name)
+    if factory is None:
+        raise BadInput(f"unknown strategy {name!r}; choose one of {', '.join(STRATEGIES)}")
+    try:
+        return factory(**parameters)
+    except TypeError as error:
+        raise BadInput(f"strategy {name}: {error}") from error
