@@ -5,6 +5,7 @@ Uses the framework's own run protocol, so that the hooks of other plug-ins take 
 
 from __future__ import annotations
 
+import doctest
 import shlex
 import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
@@ -45,7 +46,11 @@ class Suite:
         self.timer = Timer()
         self.on_collected: Callable[[], None] = lambda: None
         self.wanted: Optional[Sequence[str]] = None
-        self._assertions: Tuple[type, ...] = (AssertionError, pytest.fail.Exception)
+        self._assertions: Tuple[type, ...] = (
+            AssertionError,
+            pytest.fail.Exception,
+            doctest.DocTestFailure,
+        )
         watch_unittest(lambda: self.watch)
 
     # ---- what the session asks of it
