@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"})
+
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
@@ -66,7 +68,7 @@ def run_tests(
 
 def clean_environment(folder: Path, home: Path) -> dict[str, str]:
     """A clean environment: the folder's packages first, a home of its own, fixed hashes."""
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
+    kept = {k: v for k, v in os.environ.items() if k in _KEPT}
     return {
         **kept,
         "HOME": str(home),
