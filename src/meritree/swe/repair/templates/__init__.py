@@ -13,7 +13,8 @@ from meritree.swe.repair.context import SourceFile, load
 from meritree.swe.repair.ingredients import Evidence, RepoIndex
 from meritree.swe.repair.templates import (
     arithmetic,
-    calls_attributes,
+    attributes,
+    calls,
     comparison_logic,
     compound,
     containers,
@@ -37,7 +38,8 @@ FAMILIES = (
     comparison_logic,
     arithmetic,
     names_constants,
-    calls_attributes,
+    calls,
+    attributes,
     containers,
     guards,
     statements,

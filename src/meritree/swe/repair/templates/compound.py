@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from meritree.swe.repair.ast_text import BINARY_TEXT, COMPARE_TEXT
 from meritree.swe.repair.templates.arithmetic import siblings_of
 from meritree.swe.repair.templates.base import Site, template
-from meritree.swe.repair.templates.calls_attributes import call_text
+from meritree.swe.repair.templates.calls import call_text
 from meritree.swe.repair.templates.comparison_logic import NEIGHBOURS, with_operator
 from meritree.swe.repair.templates.draft import Draft, Replace, Rewrite, keep
 from meritree.swe.repair.templates.guards import read_names

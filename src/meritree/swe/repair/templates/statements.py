@@ -252,7 +252,8 @@ def if_to_while(site: Site) -> Iterator[Draft]:
         old, new = ("if", "while") if isinstance(statement, ast.If) else ("while", "if")
         kind = ast.While if isinstance(statement, ast.If) else ast.If
         other = kind(test=statement.test, body=statement.body, orelse=statement.orelse)
-        if not site.source.own_lines(statement):
+        jumps = any(isinstance(each, ast.Break | ast.Continue) for each in ast.walk(statement))
+        if not site.source.own_lines(statement) or (new == "if" and jumps):
             continue
         raw = Raw(statement, start, start + len(old), new, {statement: (other,)})
         yield Draft((raw,), 1.0, 1.0)
