@@ -76,7 +76,7 @@ def _name(func: ast.expr) -> str:
     return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
 
 
-def isis_called(site: Site, node: ast.expr) -> bool:
+def is_called(site: Site, node: ast.expr) -> bool:
     link = site.source.link(node)
     return isinstance(link.parent, ast.Call) and link.field == "func"
 
