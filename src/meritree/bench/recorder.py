@@ -8,24 +8,31 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+Tracer = Callable[[FrameType, str, Any], Any]
 
 
 class Recorder:
     """Collects ``{node id: status}``, collection errors and, if asked, lines run by tests."""
 
-    def __init__(self, root, cover):
+    def __init__(self, root: str, cover: bool) -> None:
         self.root = root
         self.cover = cover
-        self.outcomes = {}
-        self.broken = []
-        self.lines = {}
-        self._names = {}
+        self.outcomes: dict[str, str] = {}
+        self.broken: list[str] = []
+        self.lines: dict[str, set[int]] = {}
+        self._names: dict[str, set[int] | None] = {}
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.broken.append(report.nodeid)
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.outcomes[report.nodeid] = "failed"
         elif report.when == "call" and report.passed:
@@ -33,17 +40,17 @@ class Recorder:
         elif report.skipped:
             self.outcomes.setdefault(report.nodeid, "skipped")
 
-    def pytest_runtest_setup(self):
+    def pytest_runtest_setup(self) -> None:
         if self.cover:
             threading.settrace(self._call)
             sys.settrace(self._call)
 
-    def pytest_runtest_teardown(self):
+    def pytest_runtest_teardown(self) -> None:
         if self.cover:
             sys.settrace(None)
             threading.settrace(None)
 
-    def _call(self, frame, event, _argument):
+    def _call(self, frame: FrameType, _event: str, _argument: object) -> Tracer | None:
         file = frame.f_code.co_filename
         if file not in self._names:
             inside = os.path.realpath(file).startswith(self.root + os.sep)
@@ -54,7 +61,7 @@ class Recorder:
             return None
         seen.add(frame.f_lineno)
 
-        def line(inner, inner_event, _inner_argument):
+        def line(inner: FrameType, inner_event: str, _inner: object) -> Tracer:
             if inner_event == "line":
                 seen.add(inner.f_lineno)
             return line
@@ -62,10 +69,8 @@ class Recorder:
         return line
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Run pytest with ``argv[2:]`` and write what happened to ``argv[0]``."""
-    import pytest
-
     recorder = Recorder(os.path.realpath(os.getcwd()), argv[1] == "cover")
     code = pytest.main(["-q", "--no-header", "--tb=no", *argv[2:]], plugins=[recorder])
     document = {
