@@ -136,6 +136,7 @@ class Suite:
             self.items.setdefault(item.nodeid, item)
         if self.quick_reports:
             _mute_terminal(session.config)
+            _lighten(session)
         self.on_collected()
         return True if self.quick_reports else None
 
@@ -189,6 +190,45 @@ def _quick_report(item: Any, call: Any, skip: bool) -> Any:
         duration=getattr(call, "duration", 0.0),
         user_properties=item.user_properties,
     )
+
+
+# Plug-ins of the framework that only report, time or debug; each costs at every phase.
+_REPORTING = [
+    "timeout",
+    "faulthandler",
+    "stepwiseplugin",
+    "pastebin",
+    "setuponly",
+    "setupplan",
+    "debugging",
+    "xdist",
+    "xdist.looponfail",
+    "unraisableexception",
+    "threadexception",
+    "_xml",
+    "durations",
+    "nodelogger",
+]
+
+
+def _lighten(session: Any) -> None:
+    """Unregister what cannot change an outcome: half of the cost of a small test."""
+    config = session.config
+    manager = config.pluginmanager
+    names = list(_REPORTING)
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if "caplog" not in fixtures:
+        names.append("logging-plugin")
+    marked = any(item.get_closest_marker("filterwarnings") for item in session.items)
+    given = getattr(config.option, "pythonwarnings", None) or config.getini("filterwarnings")
+    if not marked and not given:
+        names.append("warnings")
+    if not fixtures & {"capsys", "capfd", "capsysbinary", "capfdbinary", "capteesys"}:
+        names.append("capturemanager")
+    for name in names:
+        plugin = manager.get_plugin(name)
+        if plugin is not None:
+            manager.unregister(plugin)
 
 
 def _mute_terminal(config: Any) -> None:

@@ -75,7 +75,7 @@ class TestLimits:
     memory_bytes: int = 3 << 30
     candidates_per_process: int = 400
     canary_every: int = 25
-    target_cap: int = 8
+    target_cap: int = 5
     traced_passing: int = 150
 
 

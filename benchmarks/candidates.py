@@ -1,0 +1,220 @@
+"""Candidate evaluations per second: hot swap with the canary on, cold import, fresh process.
+
+Usage: python benchmarks/candidates.py [--count N] [--packages toolz ...] [--out FILE]
+
+Each package is given one seeded fault; the candidates are small edits of the functions that the
+failing tests cover. Packages other than the generated one are downloaded with their tests by
+name. All processes run on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from meritree.swe.testing import Evaluator, TestSession
+
+_SMALL = '''"""Prices of a small shop."""
+
+RATES = {"a": 2, "b": 3, "c": 5}
+
+
+def price(key, count=1):
+    if count < 0:
+        raise ValueError("count")
+    return RATES[key] * count - 1
+
+
+def total(basket):
+    result = 0
+    for key, count in basket:
+        result += price(key, count)
+    return result
+
+
+class Basket:
+    def __init__(self):
+        self.lines = []
+
+    def add(self, key, count=1):
+        self.lines.append((key, count))
+        return self
+
+    def total(self):
+        return total(self.lines)
+
+    def counts(self):
+        found = {}
+        for key, count in self.lines:
+            found[key] = found.get(key, 0) + count
+        return found
+'''
+_SMALL_TESTS = """
+import pytest
+from shop import Basket, price, total
+
+
+@pytest.mark.parametrize("key, want", [("a", 4), ("b", 6), ("c", 10)])
+def test_price(key, want):
+    assert price(key, 2) == want
+
+
+def test_total():
+    assert total([("a", 1), ("b", 2)]) == 8
+
+
+def test_basket():
+    assert Basket().add("a").add("c", 2).total() == 12
+
+
+def test_counts():
+    assert Basket().add("a").add("a", 2).counts() == {"a": 3}
+
+
+def test_negative():
+    with pytest.raises(ValueError):
+        price("a", -1)
+"""
+# package -> (file, original text, faulty text)
+_FAULTS: Mapping[str, tuple[str, str, str]] = {
+    "toolz": ("toolz/itertoolz.py", "return itertools.islice(seq, n, None)",
+              "return itertools.islice(seq, n + 1, None)"),
+    "boltons": ("boltons/strutils.py", "    return ''.join", "    return ' '.join"),
+}  # fmt: skip
+_SWAPS = (
+    (r"(?<![<>=!])<(?![<=])", "<="), (r"==", "!="), (r" \+ ", " - "), (r" - ", " + "),
+    (r"\b1\b", "2"), (r"\b0\b", "1"), (r" is None", " is not None"), (r" and ", " or "),
+    (r"\breturn (?=\w)", "return not "), (r"\bif ", "if not "), (r" \* ", " // "), (r"\bn\b", "0"),
+)  # fmt: skip
+
+
+def candidates(text: str, lines: frozenset[int]) -> Iterator[str]:
+    """Endless distinct edits of covered lines: single ones first, then pairs."""
+    rows = text.split("\n")
+    edits = []
+    for number in sorted(lines):
+        row = rows[number - 1]
+        for pattern, new in _SWAPS:
+            found = re.finditer(pattern, row)
+            edits += [(number, row[: m.start()] + new + row[m.end() :]) for m in found]
+    rng = random.Random(0)
+    rng.shuffle(edits)
+    for number, row in edits:
+        yield "\n".join([*rows[: number - 1], row, *rows[number:]])
+    count = 0
+    while edits:
+        count += 1
+        number, row = rng.choice(edits)
+        yield "\n".join([*rows[: number - 1], f"{row}  # {count}", *rows[number:]])
+
+
+def measure(root: Path, path: str, tests: str | None, count: int) -> dict[str, Any]:
+    """Rates of the three ways on one repository with one fault in ``path``."""
+    from meritree.swe.testing import parse_command
+
+    command = parse_command(f"pytest {tests}", root) if tests else None
+    with TestSession.open(root, command) as session:
+        baseline = session.baseline()
+        targets, passing = baseline.failing, baseline.passing
+        coverage = session.coverage(targets, passing)
+        lines = frozenset[int]().union(*(coverage.lines[t].get(path, ()) for t in targets))
+        text = (root / path).read_text()
+        texts = candidates(text, lines)
+        with Evaluator(session, targets, passing, coverage) as evaluator:
+            evaluator.evaluate({path: text})  # starts the processes
+            started = time.perf_counter()
+            ways: dict[str, int] = {}
+            for _ in range(count):
+                how = evaluator.evaluate({path: next(texts)}).how
+                ways[how] = ways.get(how, 0) + 1
+            hot = time.perf_counter() - started
+            evaluator.evaluate({path: text + "\nX = 0\n"})
+            started = time.perf_counter()
+            for number in range(10):
+                evaluator.evaluate({path: f"{text}\nX = {number + 1}\n"})
+            cold = time.perf_counter() - started
+            stats = evaluator.stats
+        started = time.perf_counter()
+        for number in range(5):
+            session.fresh_results(targets, {path: f"{text}\nX = {number}\n"})
+        fresh = time.perf_counter() - started
+    return {
+        "targets": len(targets),
+        "passing": len(passing),
+        "lines_of_file": text.count("\n"),
+        "candidates": count,
+        "ways": ways,
+        "hot_per_second": round(count / hot, 1),
+        "cold_per_second": round(10 / cold, 2),
+        "fresh_per_second": round(5 / fresh, 2),
+        "events": {name: getattr(stats, name) for name in stats.__slots__},
+    }
+
+
+def small(folder: Path) -> tuple[Path, str]:
+    """The generated package."""
+    (folder / "shop.py").write_text(_SMALL)
+    (folder / "test_shop.py").write_text(_SMALL_TESTS)
+    return folder, "shop.py"
+
+
+def downloaded(name: str, folder: Path) -> tuple[Path, str]:
+    """A package's source distribution with its fault put in."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:",
+               "--no-build-isolation", "-q", "-d", str(folder), name]  # fmt: skip
+    subprocess.run(command, check=False, capture_output=True)
+    archives = sorted(folder.glob("*.tar.gz"))
+    if not archives:
+        raise SystemExit(f"{name}: no source distribution could be downloaded")
+    with tarfile.open(archives[0]) as archive:
+        archive.extractall(folder / "x", filter="data")
+    (root,) = (folder / "x").iterdir()
+    path, old, new = _FAULTS[name]
+    text = (root / path).read_text()
+    if old not in text:
+        raise SystemExit(f"{name}: {path} has changed; the fault cannot be put in")
+    (root / path).write_text(text.replace(old, new, 1))
+    return root, path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--packages", nargs="*", default=[], choices=sorted(_FAULTS))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/candidates.json"))
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    report: dict[str, Any] = {
+        "command": "python " + " ".join(sys.argv),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, one core",
+        "packages": {},
+    }
+    for name in ["small", *options.packages]:
+        folder = Path(tempfile.mkdtemp())
+        try:
+            root, path = small(folder) if name == "small" else downloaded(name, folder)
+            result = measure(root, path, None, options.count)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        report["packages"][name] = result
+        print(name, json.dumps(result), flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
