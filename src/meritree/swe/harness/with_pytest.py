@@ -193,22 +193,16 @@ def _quick_report(item: Any, call: Any, skip: bool) -> Any:
 
 
 # Plug-ins of the framework that only report, time or debug; each costs at every phase.
-_REPORTING = [
+_REPORTING = (
     "timeout",
     "faulthandler",
     "stepwiseplugin",
     "pastebin",
-    "setuponly",
-    "setupplan",
     "debugging",
-    "xdist",
-    "xdist.looponfail",
     "unraisableexception",
     "threadexception",
-    "_xml",
-    "durations",
     "nodelogger",
-]
+)
 
 
 def _lighten(session: Any) -> None:
