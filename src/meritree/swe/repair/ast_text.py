@@ -225,12 +225,19 @@ def _same_list(
         keys = {item for item in old if isinstance(item, ast.stmt) and item in swaps}
         rest = {key: value for key, value in swaps.items() if key not in keys}
         return all(
-            same(item, other, rest if replaced else swaps)
+            same(item, other, _without(rest, item) if replaced else swaps)
             for (item, replaced), other in zip(pairs, new, strict=True)
         )
     return len(old) == len(new) and all(
         same(item, other, swaps) for item, other in zip(old, new, strict=True)
     )
+
+
+def _without(
+    swaps: Mapping[ast.AST, Sequence[ast.AST]], item: object
+) -> Mapping[ast.AST, Sequence[ast.AST]]:
+    """``swaps`` for a statement that is itself a replacement: it is not replaced again."""
+    return {key: value for key, value in swaps.items() if key is not item}
 
 
 def _same_constant(old: object, new: object) -> bool:

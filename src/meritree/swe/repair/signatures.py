@@ -102,6 +102,15 @@ def stdlib_attributes(module: str) -> tuple[str, ...]:
     return tuple(name for name in dir(found) if not name.startswith("_")) if found else ()
 
 
+@lru_cache(maxsize=256)
+def stdlib_constants(module: str) -> Mapping[str, str | int | float]:
+    """Public strings and numbers of a standard library module, by name."""
+    found = _module(module)
+    names = stdlib_attributes(module)
+    values = {name: getattr(found, name, None) for name in names}
+    return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+
+
 @lru_cache(maxsize=1024)
 def stdlib_signature(module: str, dotted: str) -> Signature | None:
     """Signature of ``module.dotted`` of the standard library (``builtins`` too), if it has one."""

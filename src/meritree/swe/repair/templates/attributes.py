@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from meritree.swe.repair.ast_text import ATOM
-from meritree.swe.repair.signatures import stdlib_attributes
+from meritree.swe.repair.signatures import stdlib_attributes, stdlib_constants
 from meritree.swe.repair.templates.base import Site, template
 from meritree.swe.repair.templates.calls import confused, is_called
 from meritree.swe.repair.templates.draft import Draft, replace
@@ -106,16 +106,23 @@ def _literal(node: ast.expr) -> bool:
 def _module_choices(
     site: Site, origin: str, local: str, node: ast.expr, wanted: str
 ) -> list[tuple[str, float]]:
+    """Attributes to offer: those of the same value, those of the same type that the file uses."""
     if isinstance(node, ast.Name):
         return [(wanted, 1.0)] if wanted in stdlib_attributes(origin) else []
-    key = ("module choices", local)
+    assert isinstance(node, ast.Constant)
+    key = ("module choices", local, type(node.value), node.value)
     known = site.source.memo.get(key)
     if not isinstance(known, list):
-        names = stdlib_attributes(origin)
         used = set(_file_attributes(site))
-        constants = [name for name in names if name.isupper() or name in ("sep", "linesep", "pi")]
-        known = [(name, 0.4) for name in constants]
-        known += [(name, 0.2) for name in names if name in used and name not in constants]
+        alike = {
+            name: value
+            for name, value in stdlib_constants(origin).items()
+            if type(value) is type(node.value)
+        }
+        equal = [name for name, value in alike.items() if value == node.value]
+        known = [(name, 1.0) for name in equal]
+        known += [(name, 0.4) for name in alike if name in used and name not in equal]
+        known += [(name, 0.2) for name in alike if name not in used and name not in equal]
         site.source.memo[key] = known
     return known
 

@@ -113,7 +113,8 @@ def early_return(site: Site) -> Iterator[Draft]:
         if site.source.function_of(statement) is None:
             continue
         for condition in site.scope(statement).conditions[:8]:
-            for result in _results(site, statement)[:4]:
+            results = [*site.scope(statement).returned[:3], *_results(site, statement)[:4]]
+            for result in dict.fromkeys(results):
                 line = f"return {result}".rstrip()
                 yield before(statement, (0, f"if {condition}:"), (1, line), prior=0.3)
 

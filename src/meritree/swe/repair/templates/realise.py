@@ -123,7 +123,8 @@ def _rewrite(source: SourceFile, change: Rewrite, patch: _Patch) -> bool:
     begin, end = suite.index(change.first), suite.index(change.last)
     run = suite[begin : end + 1]
     pieces = change.pieces
-    if not pieces and len(run) == len(suite):
+    alone = source.own_lines(run[0]) and source.own_lines(run[-1])
+    if not pieces and (len(run) == len(suite) or not alone):
         pieces = ((0, "pass"),)
     kept: list[Sequence[ast.stmt]] = []
     lines: list[str] = []
@@ -317,6 +318,8 @@ def _edit(source: SourceFile, draft: Draft, patch: _Patch, template: str, line: 
     )
     if not splices:
         return None
+    if len(splices) == 1:
+        splices = (_settled(source.text, splices[0]),)
     return Edit(
         path=source.path,
         splices=splices,
@@ -342,6 +345,17 @@ def _trimmed(text: str, start: int, end: int, new: str) -> Splice | None:
     if head + tail == len(new) and start + head == end - tail:
         return None
     return Splice(start + head, end - tail, new[head : len(new) - tail])
+
+
+def _settled(text: str, splice: Splice) -> Splice:
+    """The rightmost of the splices with the same effect, so that equal results look equal."""
+    start, end, new = splice.start, splice.end, splice.replacement
+    while not new and end < len(text) and text[start] == text[end]:
+        start, end = start + 1, end + 1
+    while start == end and new and end < len(text) and new[0] == text[end]:
+        new = new[1:] + new[0]
+        start = end = start + 1
+    return Splice(start, end, new)
 
 
 def _function(source: SourceFile, draft: Draft) -> str:
