@@ -16,9 +16,7 @@ import platform
 import random
 import re
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -135,12 +133,14 @@ def measure(root: Path, path: str, tests: str | None, count: int) -> dict[str, A
         texts = candidates(text, lines)
         with Evaluator(session, targets, passing, coverage) as evaluator:
             evaluator.evaluate({path: text})  # starts the processes
-            started = time.perf_counter()
+            started, mine = time.perf_counter(), time.process_time()
+            spent = evaluator.stats.cpu_seconds
             ways: dict[str, int] = {}
             for _ in range(count):
                 how = evaluator.evaluate({path: next(texts)}).how
                 ways[how] = ways.get(how, 0) + 1
             hot = time.perf_counter() - started
+            cpu = evaluator.stats.cpu_seconds - spent + time.process_time() - mine
             evaluator.evaluate({path: text + "\nX = 0\n"})
             started = time.perf_counter()
             for number in range(10):
@@ -158,6 +158,7 @@ def measure(root: Path, path: str, tests: str | None, count: int) -> dict[str, A
         "candidates": count,
         "ways": ways,
         "hot_per_second": round(count / hot, 1),
+        "hot_per_cpu_second": round(count / cpu, 1),
         "cold_per_second": round(10 / cold, 2),
         "fresh_per_second": round(5 / fresh, 2),
         "events": {name: getattr(stats, name) for name in stats.__slots__},
@@ -172,22 +173,19 @@ def small(folder: Path) -> tuple[Path, str]:
 
 
 def downloaded(name: str, folder: Path) -> tuple[Path, str]:
-    """A package's source distribution with its fault put in."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:",
-               "--no-build-isolation", "-q", "-d", str(folder), name]  # fmt: skip
-    subprocess.run(command, check=False, capture_output=True)
-    archives = sorted(folder.glob("*.tar.gz"))
-    if not archives:
-        raise SystemExit(f"{name}: no source distribution could be downloaded")
-    with tarfile.open(archives[0]) as archive:
-        archive.extractall(folder / "x", filter="data")
-    (root,) = (folder / "x").iterdir()
+    """A package's source distribution, laid out as a repository, with its fault put in."""
+    from meritree.bench.catalogue import PACKAGES
+    from meritree.bench.packages import fetch, lay_out, select
+
+    (package,) = select([name], PACKAGES)
+    lay_out(package, fetch(package), folder / "x")
     path, old, new = _FAULTS[name]
-    text = (root / path).read_text()
+    target = folder / "x" / path
+    text = target.read_text()
     if old not in text:
         raise SystemExit(f"{name}: {path} has changed; the fault cannot be put in")
-    (root / path).write_text(text.replace(old, new, 1))
-    return root, path
+    target.write_text(text.replace(old, new, 1))
+    return folder / "x", path
 
 
 def main() -> None:
@@ -201,6 +199,7 @@ def main() -> None:
         "command": "python " + " ".join(sys.argv),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, one core",
+        "load_average_at_start": os.getloadavg()[0],
         "packages": {},
     }
     for name in ["small", *options.packages]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -50,7 +51,8 @@ class Conductor:
         self.cap = 8
         self.rotation = 0
         self.guards_of: Dict[Any, List[int]] = {}
-        self.stats = dict.fromkeys(
+        self.persistent_cpu = 0.0
+        self.stats: Dict[str, Any] = dict.fromkeys(
             ("forks", "canaries", "canary_failures", "requeued", "restarts", "refreshed"), 0
         )
 
@@ -136,7 +138,7 @@ class Conductor:
                 self.workspace.restore(files)
         answer["number"] = number
         answer["amended"] = amended
-        answer["stats"] = self.stats
+        answer["stats"] = dict(self.stats, cpu_seconds=self._cpu_seconds())
         return answer
 
     def _judged(
@@ -228,6 +230,11 @@ class Conductor:
                 return False
         return True
 
+    def _cpu_seconds(self) -> float:
+        """Processor time of this process, of its ended children and of the persistent one."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + ended.ru_utime + ended.ru_stime + self.persistent_cpu
+
     # ---- children
 
     def _fork(self, serve: Any) -> Child:
@@ -251,9 +258,12 @@ class Conductor:
             self.served = 0
         self.served += 1 if count else 0
         try:
-            return self.evaluator.ask(job)
+            answer = self.evaluator.ask(job)
+            self.persistent_cpu = float(answer.get("cpu", self.persistent_cpu))
+            return answer
         except Lost as error:
             self.evaluator = None
+            self.persistent_cpu = 0.0
             self.stats["restarts"] += 1
             self.stats["refreshed"] += self.workspace.refresh()
             return dict(_blamed(job, error), died=True)
@@ -262,6 +272,7 @@ class Conductor:
         if self.evaluator is not None:
             self.evaluator.end()
             self.evaluator = None
+            self.persistent_cpu = 0.0
             self.stats["restarts"] += 1
 
     def close(self) -> None:

@@ -93,6 +93,7 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
         "regressions": regressions,
         "ran": ran,
         "left": world.traces.left(),
+        "cpu": time.process_time(),
     }
 
 

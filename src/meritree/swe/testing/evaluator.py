@@ -135,7 +135,7 @@ class Evaluator:
     def _hot_server(self) -> Server:
         if self._hot is None:
             self._hot = self._session.server("hot")
-            self._counted: dict[str, int] = {}
+            self._counted: dict[str, float] = {}
             self._hot.ask(self._setup(), self._patience())
         return self._hot
 

@@ -275,6 +275,7 @@ class EvaluatorStats:
         requeued: candidates run again because of that.
         restarts: persistent processes replaced (leak, hang, death, age).
         refreshed: files of the scratch copy restored because a run had changed them.
+        cpu_seconds: processor time of the hot processes, collection included.
     """
 
     hot: int = 0
@@ -288,3 +289,4 @@ class EvaluatorStats:
     requeued: int = 0
     restarts: int = 0
     refreshed: int = 0
+    cpu_seconds: float = 0.0
