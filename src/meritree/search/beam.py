@@ -42,6 +42,9 @@ class BeamSchedule:
     def changed(self, node: Node) -> None:
         """Nothing to remember: caps and tickets are read when asked."""
 
+    def aliased(self, parent: Node) -> None:
+        """Nothing to remember."""
+
     def _wants(self, node: Node) -> bool:
         return node.expandable and self._used(node) < self._expansions
 

@@ -286,7 +286,7 @@ class SearchTree:
         self._close_ticket(ticket, target.id, parent, counted=True)
         self.tree.add_alias(Alias(parent.id, target.id, child.action, child.prior, target.own))
         self._back_up(parent, target.own)
-        self._scheduler.changed(parent)
+        self._scheduler.aliased(parent)
         self._decisions.aliased(parent, target)
         return target
 

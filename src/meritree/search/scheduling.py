@@ -32,7 +32,10 @@ class Scheduler(Protocol):
         """A new node (the root, or a child whose parent's ticket was answered by it)."""
 
     def changed(self, node: Node) -> None:
-        """A node's `cap`, `expansions`, `pending` or `solved` changed."""
+        """A node's `cap`, `pending` or `cut` changed."""
+
+    def aliased(self, parent: Node) -> None:
+        """A node received an alias edge, and with its ancestors a visit."""
 
 
 class DescentScorer(Protocol):
@@ -100,6 +103,9 @@ class Descent:
         else:
             self._leave(node)
 
+    def aliased(self, parent: Node) -> None:
+        self.changed(parent)
+
     def _enter(self, node: Node) -> None:
         nodes = self._nodes
         while node.parent >= 0:
@@ -141,6 +147,9 @@ class GlobalScorer(Protocol):
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
         """Nodes, besides itself and its parent, whose scores a new `node` changes."""
+
+    def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
+        """Nodes, besides itself, whose scores a visit to `node` (by an alias) changes."""
 
 
 class Frontier:
@@ -190,6 +199,11 @@ class Frontier:
     def changed(self, node: Node) -> None:
         self._any_cut = self._any_cut or node.cut
         self._mark(node)
+
+    def aliased(self, parent: Node) -> None:
+        self._mark(parent)
+        for other in self._scorer.visited(self._tree, parent):
+            self._mark(other)
 
     def _mark(self, node: Node) -> None:
         if not node.dirty:

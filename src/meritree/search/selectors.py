@@ -115,10 +115,15 @@ class BestFirst:
         prior_weight: weight of the log prior of the next proposal, >= 0.
         tolerance: a state worth less than its parent by more than this is not expanded; 1 keeps
             all.
+        path_prior: use the probability of the whole sequence from the root, P(path) P(next
+            proposal), in place of the next proposal's alone: a longer sequence must pay by its
+            value for being less probable (the order of Levin tree search, Orseau et al. 2018,
+            when values are equal).
     """
 
     prior_weight: float = 0.0
     tolerance: float = 1.0
+    path_prior: bool = False
 
     reads_subtrees: ClassVar[bool] = False
 
@@ -129,12 +134,22 @@ class BestFirst:
     def score(self, tree: Tree, node: Node) -> float | None:
         if node.parent >= 0 and node.own < tree.raw[node.parent].own - self.tolerance:
             return None
-        if self.prior_weight == 0.0 or node.next_prior is None:
-            return node.own
-        log_prior = math.log(node.next_prior) if node.next_prior > 0.0 else -math.inf
-        return node.own + self.prior_weight * log_prior
+        own = node.own
+        if self.prior_weight == 0.0:
+            return own
+        following = 1.0 if node.next_prior is None else node.next_prior  # unknown: hope
+        if following <= 0.0:
+            return -math.inf
+        log_prior = math.log(following)
+        while self.path_prior and node.parent >= 0:
+            log_prior += math.log(max(node.prior, 1e-12))
+            node = tree.raw[node.parent]
+        return own + self.prior_weight * log_prior
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
+        return ()
+
+    def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
         return ()
 
     def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
@@ -155,6 +170,9 @@ class Newest:
         return node.id
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
+        return ()
+
+    def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
         return ()
 
     def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:

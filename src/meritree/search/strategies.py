@@ -30,12 +30,15 @@ def beam(*, width: int = 4, expansions: int = 32, max_depth: int | None = None) 
 
 
 def best_first(
-    *, prior_weight: float = 0.05, tolerance: float = 0.05, max_depth: int | None = None
+    *,
+    prior_weight: float = 0.03,
+    tolerance: float = 0.05,
+    path_prior: bool = True,
+    max_depth: int | None = None,
 ) -> Strategy:
-    """The state of highest value, falling as its proposals become improbable."""
-    return Strategy(
-        "best-first", BestFirst(prior_weight, tolerance), Mean(), Unlimited(), max_depth
-    )
+    """The state of highest value, falling as its edits become improbable; the default of `fix`."""
+    selector = BestFirst(prior_weight, tolerance, path_prior)
+    return Strategy("best-first", selector, Mean(), Unlimited(), max_depth)
 
 
 def uct(
@@ -48,7 +51,7 @@ def uct(
 def puct(
     *, c: float = 4.0, mix: float = 0.5, fpu: float = 0.05, max_depth: int | None = None
 ) -> Strategy:
-    """PUCT over lazily revealed proposals; the default of `meritree fix`."""
+    """PUCT over lazily revealed proposals."""
     return Strategy("puct", PUCT(c, mix, fpu), Mean(), Unlimited(), max_depth)
 
 

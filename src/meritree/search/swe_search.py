@@ -78,6 +78,9 @@ class SweSearchPaper:
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
         return neighbours_of_path(tree, node)
 
+    def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
+        return [*neighbours_of_path(tree, node), *(tree.raw[i] for i in node.children)]
+
     def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
         return Frontier(tree, self)
 
@@ -140,6 +143,9 @@ class SweSearchDev:
         return score
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
+        return ()
+
+    def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
         return ()
 
     def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
@@ -276,6 +282,9 @@ class MoatlessScorer:
             self._rest.clear()
             return raw
         return neighbours_of_path(tree, node)
+
+    def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
+        return [*neighbours_of_path(tree, node), *(tree.raw[i] for i in node.children)]
 
 
 def _features(node: Node) -> SweFeatures:

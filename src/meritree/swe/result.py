@@ -44,7 +44,7 @@ class FixOptions:
     failing_tests: tuple[str, ...] = ()  # node ids; empty: every test that fails is a target
     python: Path | None = None  # interpreter of the repository's tests; None: detected
     policy: Literal["auto", "repair", "model"] = "auto"
-    strategy: str = "puct"
+    strategy: str = "best-first"
     budget_tests: int = 2000  # candidate evaluations
     budget_seconds: float = 300.0  # wall clock of the search
     budget_usd: float = 0.0

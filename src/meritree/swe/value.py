@@ -38,7 +38,7 @@ class ValueWeights:
 
     targets: float = 0.50
     near: float = 0.35
-    changed: float = 0.10
+    changed: float = 0.02
     size: float = 0.05
     clean: float = 0.0
     suspicion: float = 0.0

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from meritree.errors import BadInput
 from meritree.swe.edits import Edit
 from meritree.swe.repair.patch_facts import PatchFacts, patch_facts
-
-_NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,8 @@ class PlausiblePatch:
 
     key: str
     edits: tuple[Edit, ...]
-    before: Mapping[str, str] = _NO_TEXT
-    after: Mapping[str, str] = _NO_TEXT
+    before: Mapping[str, str] = field(default_factory=dict)
+    after: Mapping[str, str] = field(default_factory=dict)
     probability: float = 1.0
     natural: float = 0.5
     suspicion: float = 0.0
@@ -97,7 +95,37 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 
 ORDINARY: frozenset[str] = frozenset(
-    ["cmp_op", "cmp_op_const", "bool_op", "bin_op", "aug_op", "off_by_one", "swap_operands", "reassoc", "negate", "drop_unary", "ifexp", "var", "var_attr", "const", "swap_args", "call_family", "attr", "attr_family", "swap_tuple", "slice", "slice_ins", "target", "loop_ctl", "cond_var", "add_kw", "add_arg", "arith_ins", "index_get", "module_attr"]
+    [
+        "add_arg",
+        "add_kw",
+        "arith_ins",
+        "attr",
+        "attr_family",
+        "aug_op",
+        "bin_op",
+        "bool_op",
+        "call_family",
+        "cmp_op",
+        "cmp_op_const",
+        "cond_var",
+        "const",
+        "drop_unary",
+        "ifexp",
+        "index_get",
+        "loop_ctl",
+        "module_attr",
+        "negate",
+        "off_by_one",
+        "reassoc",
+        "slice",
+        "slice_ins",
+        "swap_args",
+        "swap_operands",
+        "swap_tuple",
+        "target",
+        "var",
+        "var_attr",
+    ]
 )
 
 

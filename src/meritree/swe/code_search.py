@@ -1,0 +1,422 @@
+"""The search over code edits: joins tree, policy, test runs, journal and ledger.
+
+One loop on the engine's ask/tell seam. Every step is in the journal before it is acted on,
+so a killed run is replayed to the same tree and goes on. This module does not know how
+edits are found, how tests are run or how results are shown: those are passed in.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from meritree.errors import BudgetExceeded, JournalError
+from meritree.run.ledger import Ledger
+from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
+from meritree.swe.edits import Edit, apply_splices
+from meritree.swe.outcome_codec import decode_outcome, encode_outcome
+from meritree.swe.testing.types import Amendment, Outcome
+from meritree.value.estimate import Cost, Estimate
+
+Files = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The next untried edit of a state, with the policy's probability for it."""
+
+    edit: Edit
+    probability: float
+
+
+class EditPolicy(Protocol):
+    """Proposes edits state by state and learns from what they did."""
+
+    def propose(self, key: str, files: Files) -> Proposed | None: ...
+
+    def peek(self, key: str) -> float: ...
+
+    def allows(self, key: str) -> bool: ...
+
+    def tell(self, key: str, edit: Edit, child_key: str, outcome: Outcome) -> None: ...
+
+
+class Tester(Protocol):
+    """Runs the tests of one candidate; used by one worker at a time."""
+
+    def evaluate(self, files: Files) -> Outcome: ...
+
+
+class Events(Protocol):
+    """The part of a journal that the search needs."""
+
+    def append(self, kind: str, payload: dict[str, Any]) -> int: ...
+
+
+Judge = Callable[[Outcome, Sequence[Edit], float], Estimate]
+
+
+@dataclass(slots=True)
+class State:
+    """What the search remembers of one node: how it was made and how it did."""
+
+    key: str
+    parent: int | None
+    edit: Edit | None
+    estimate: Estimate
+    outcome: Outcome | None
+    probability: float = 1.0
+    found_at: int = 0  # evaluations spent when it was judged
+
+
+@dataclass(slots=True)
+class SearchLimits:
+    """When the search ends before its budget does.
+
+    Attributes:
+        stop_at_first: end at the first candidate that passes all tests.
+        most_found: collect at most this many passing candidates (overfitting control:
+            the ranking needs alternatives to choose from).
+        patience: after the first passing candidate go on for ``max(patience,
+            patience_share * evaluations so far)`` evaluations.
+    """
+
+    stop_at_first: bool = False
+    most_found: int = 10
+    patience: int = 60
+    patience_share: float = 0.1
+
+
+@dataclass(slots=True)
+class CodeSearch:
+    """A running search; `run` returns when it ended, state stays for inspection."""
+
+    tree: SearchTree
+    policy: EditPolicy
+    judge: Judge
+    testers: Sequence[Tester]
+    base: Files
+    key_of: Callable[[Mapping[str, str]], str]
+    ledger: Ledger
+    limits: SearchLimits = field(default_factory=SearchLimits)
+    events: Events | None = None
+    on_step: Callable[[CodeSearch, int], None] | None = None
+    states: dict[int, State] = field(default_factory=dict)
+    found: list[int] = field(default_factory=list)
+    evaluations: int = 0
+    transpositions: int = 0
+    first_found_at: int | None = None
+    stopped_because: str = ""
+    _texts: dict[int, Files] = field(default_factory=dict)
+    _proposals: dict[int, tuple[Proposed, str]] = field(default_factory=dict)
+
+    def start(self, key: str, estimate: Estimate) -> None:
+        """Make the root: the repository as it is."""
+        root = self.tree.start(key, estimate)
+        self.states[root.id] = State(key, None, None, estimate, None)
+        self._texts[root.id] = {}
+
+    # ---- what a node is -------------------------------------------------------------
+
+    def files(self, node: int) -> Files:
+        """Changed files of a node: path -> new text (empty for the root)."""
+        chain: list[int] = []
+        current = node
+        while current not in self._texts:
+            chain.append(current)
+            parent = self.states[current].parent
+            assert parent is not None
+            current = parent
+        changed = dict(self._texts[current])
+        for step in reversed(chain):
+            edit = self.states[step].edit
+            assert edit is not None
+            changed[edit.path] = self._edited(changed, edit)
+        return changed
+
+    def path(self, node: int) -> tuple[Edit, ...]:
+        """Edits from the root to a node."""
+        edits: list[Edit] = []
+        current: int | None = node
+        while current is not None:
+            state = self.states[current]
+            if state.edit is not None:
+                edits.append(state.edit)
+            current = state.parent
+        return tuple(reversed(edits))
+
+    def best(self) -> int:
+        """The node with the highest own value (first made wins ties)."""
+        return max(self.states, key=lambda n: (self.states[n].estimate.mean, -n))
+
+    def _edited(self, changed: Files, edit: Edit) -> str:
+        text = changed.get(edit.path)
+        return apply_splices(self.base[edit.path] if text is None else text, edit.splices)
+
+    # ---- the loop -------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Search until a budget, a limit or the space ends.
+
+        Raises:
+            KeyboardInterrupt: stopped by the user; everything so far is in the journal.
+        """
+        if len(self.testers) == 1:
+            while (task := self._start_one()) is not None:
+                ticket, files = task
+                self._finish(ticket, self.testers[0].evaluate(files))
+            return
+        with _Workers(self.testers) as workers:
+            running: dict[Future[Outcome], Ticket] = {}
+            while True:
+                while len(running) < len(self.testers):
+                    task = self._start_one()
+                    if task is None:
+                        break
+                    running[workers.submit(task[1])] = task[0]
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in sorted(done, key=lambda f: running[f].id):
+                    self._finish(running.pop(future), future.result())
+
+    def _start_one(self) -> tuple[Ticket, Files] | None:
+        """Choose the next candidate to test; None when there is none now."""
+        while not self._ended():
+            ticket = self.tree.ask()
+            if ticket is None:
+                self.stopped_because = self.stopped_because or "every proposal was tried"
+                return None
+            proposed = self._propose(ticket)
+            if proposed is None:
+                self._record("exhausted", {"ticket": ticket.id})
+                self.tree.tell(ticket, EXHAUSTED)
+                continue
+            key, files = proposed
+            if self.tree.tree.find(key) is not None:
+                self._record("alias", {"ticket": ticket.id, "key": key})
+                self._alias(ticket)
+                continue
+            try:
+                self.ledger.reserve(Cost(evaluations=1)).book(Cost(evaluations=1))
+            except BudgetExceeded as stop:
+                self.stopped_because = str(stop)
+                self.tree.cancel(ticket)
+                self._proposals.pop(ticket.id)
+                return None
+            self._record("step", self._step_payload(ticket))
+            return ticket, files
+        return None
+
+    def _propose(self, ticket: Ticket) -> tuple[str, Files] | None:
+        state = self.states[ticket.node]
+        files = self.files(ticket.node)
+        while True:
+            proposed = self.policy.propose(state.key, files)
+            if proposed is None:
+                return None
+            edit = proposed.edit
+            changed = {**files, edit.path: self._edited(files, edit)}
+            changed = {p: t for p, t in changed.items() if t != self.base[p]}
+            key = self.key_of(changed)
+            if key == state.key:
+                continue  # nothing changed: not a candidate
+            self._proposals[ticket.id] = (proposed, key)
+            return key, changed
+
+    def _ended(self) -> bool:
+        if not self.found:
+            return False
+        first = self.first_found_at or 0
+        patience = max(self.limits.patience, int(self.limits.patience_share * first))
+        if self.limits.stop_at_first:
+            self.stopped_because = "a candidate passes all tests"
+        elif len(self.found) >= self.limits.most_found:
+            self.stopped_because = f"{len(self.found)} candidates pass all tests"
+        elif self.evaluations >= first + patience:
+            self.stopped_because = "enough alternatives were tried after the first passing one"
+        else:
+            return False
+        return True
+
+    def _alias(self, ticket: Ticket) -> None:
+        proposed, key = self._proposals.pop(ticket.id)
+        known = self.tree.tree.find(key)
+        assert known is not None
+        self.transpositions += 1
+        self.tree.tell(
+            ticket, self._child(ticket, proposed, key, self.states[known.id].estimate, True)
+        )
+
+    def _finish(self, ticket: Ticket, outcome: Outcome) -> None:
+        # The estimate is for whoever reads the journal; a replay judges the outcome anew.
+        proposed, _ = self._proposals[ticket.id]
+        edits = (*self.path(ticket.node), proposed.edit)
+        seen = self.judge(outcome, edits, proposed.probability)
+        estimate = {
+            "mean": seen.mean,
+            "channels": dict(seen.channels),
+            "reasons": dict(seen.reasons),
+        }
+        self._record(
+            "outcome", {"ticket": ticket.id, "estimate": estimate, **encode_outcome(outcome)}
+        )
+        self._absorb(ticket, outcome)
+
+    def _absorb(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Everything that a judged candidate changes, live and in a replay."""
+        proposed, key = self._proposals.pop(ticket.id)
+        parent = self.states[ticket.node]
+        self.evaluations += 1
+        edits = (*self.path(ticket.node), proposed.edit)
+        estimate = self.judge(outcome, edits, proposed.probability)
+        self.policy.tell(parent.key, proposed.edit, key, outcome)
+        closed = outcome.passed_all or not self.policy.allows(key)
+        node = self.tree.tell(ticket, self._child(ticket, proposed, key, estimate, closed))
+        if node.id in self.states:  # another worker reached the same tree first
+            self.transpositions += 1
+        else:
+            self.states[node.id] = State(
+                key,
+                ticket.node,
+                proposed.edit,
+                estimate,
+                outcome,
+                proposed.probability,
+                self.evaluations,
+            )
+            self._note_found(node.id)
+        for amendment in outcome.amended:
+            self._amend(amendment)
+        if self.on_step is not None:
+            self.on_step(self, node.id)
+
+    def _note_found(self, node: int) -> None:
+        outcome = self.states[node].outcome
+        if outcome is not None and outcome.passed_all and node not in self.found:
+            self.found.append(node)
+            if self.first_found_at is None:
+                self.first_found_at = self.evaluations
+
+    def _amend(self, amendment: Amendment) -> None:
+        """A process was poisoned by an earlier candidate: keep what the clean run said.
+
+        Only what is remembered of the node changes; the tree's backed-up statistics keep the
+        first figure, since back-ups are never undone.
+        """
+        known = self.tree.tree.find(self.key_of(amendment.files))
+        if known is None or known.id not in self.states:
+            return
+        node, state = known.id, self.states[known.id]
+        state.outcome = amendment.outcome
+        state.estimate = self.judge(amendment.outcome, self.path(node), 0.0)
+        self._note_found(node)
+
+    def _child(
+        self, ticket: Ticket, proposed: Proposed, key: str, estimate: Estimate, closed: bool
+    ) -> Child:
+        return Child(
+            key=key,
+            action=proposed.edit.rationale,
+            estimate=estimate,
+            prior=proposed.probability,
+            terminal=closed,
+            next_prior=self.policy.peek(self.states[ticket.node].key),
+        )
+
+    # ---- journal --------------------------------------------------------------------
+
+    def _record(self, kind: str, payload: dict[str, Any]) -> None:
+        if self.events is not None:
+            self.events.append(kind, payload)
+
+    def _step_payload(self, ticket: Ticket) -> dict[str, Any]:
+        proposed, key = self._proposals[ticket.id]
+        edit = proposed.edit
+        return {
+            "ticket": ticket.id,
+            "node": ticket.node,
+            "key": key,
+            "probability": proposed.probability,
+            "edit": {
+                "path": edit.path,
+                "line": edit.line,
+                "template": edit.template,
+                "function": edit.function,
+                "rationale": edit.rationale,
+                "splices": [[s.start, s.end, s.replacement] for s in edit.splices],
+            },
+        }
+
+    def replay(self, events: Iterator[tuple[str, dict[str, Any]]]) -> list[tuple[Ticket, Files]]:
+        """Rebuild the tree from a journal; return the candidates that were under way.
+
+        Raises:
+            JournalError: the journal was written by a version that decides otherwise.
+        """
+        tickets: dict[int, Ticket] = {}
+        waiting: dict[int, Files] = {}
+        sink, self.events = self.events, None
+        try:
+            for kind, payload in events:
+                if kind == "outcome":
+                    waiting.pop(payload["ticket"])
+                    self._absorb(tickets.pop(payload["ticket"]), decode_outcome(payload))
+                    continue
+                ticket = self.tree.ask()
+                if ticket is None or ticket.id != payload["ticket"]:
+                    raise _other_version()
+                proposed = self._propose(ticket)
+                if kind == "exhausted":
+                    self.tree.tell(ticket, EXHAUSTED)
+                elif proposed is None or proposed[0] != payload["key"]:
+                    raise _other_version()
+                elif kind == "alias":
+                    self._alias(ticket)
+                else:
+                    tickets[ticket.id] = ticket
+                    waiting[ticket.id] = proposed[1]
+        finally:
+            self.events = sink
+        return [(tickets[number], files) for number, files in waiting.items()]
+
+    def finish_waiting(self, waiting: Sequence[tuple[Ticket, Files]]) -> None:
+        """Test the candidates that a killed run had started (their steps are recorded)."""
+        for ticket, files in waiting:
+            self._finish(ticket, self.testers[0].evaluate(files))
+
+
+def _other_version() -> JournalError:
+    return JournalError(
+        "the journal was recorded by a version of meritree that searches differently; it can "
+        "be shown (`meritree show`), but not continued: start a new run"
+    )
+
+
+class _Workers:
+    """Threads that each own one tester."""
+
+    def __init__(self, testers: Sequence[Tester]) -> None:
+        self._free: queue.SimpleQueue[Tester] = queue.SimpleQueue()
+        for tester in testers:
+            self._free.put(tester)
+        self._pool = ThreadPoolExecutor(len(testers), thread_name_prefix="candidate")
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, files: Files) -> Future[Outcome]:
+        return self._pool.submit(self._evaluate, files)
+
+    def _evaluate(self, files: Files) -> Outcome:
+        tester = self._free.get()
+        try:
+            return tester.evaluate(files)
+        finally:
+            self._free.put(tester)

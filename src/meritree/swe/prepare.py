@@ -1,0 +1,445 @@
+"""From a repository to everything the search needs: tests, baseline, suspicion, policy.
+
+Done once a run; what was measured here is journalled as evidence, so that a resumed run
+searches from the same facts. Knows nothing of the search tree.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from meritree.errors import BadInput
+from meritree.run.sandbox import Sandbox, choose
+from meritree.swe.outcome_codec import (
+    decode_baseline,
+    decode_coverage,
+    encode_baseline,
+    encode_coverage,
+)
+from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.localize import CoveredTest, Suspicion, localize
+from meritree.swe.repair.policy import RepairPolicy
+from meritree.swe.repair.priors import FailureSigns, PriorTable
+from meritree.swe.repair.templates import EditCatalogue
+from meritree.swe.repository import SKIPPED_FOLDERS, Repository, open_repository
+from meritree.swe.result import FixOptions, Progress, Status, TestOutcome
+from meritree.swe.run_folder import RunFolder
+from meritree.swe.store import ObjectStore
+from meritree.swe.testing import (
+    Baseline,
+    Coverage,
+    Evaluator,
+    TestCommand,
+    TestLimits,
+    TestResult,
+    TestSession,
+    detect_command,
+    detect_python,
+    parse_command,
+)
+from meritree.swe.traceback_text import Frame
+
+Say = Callable[[Progress], None]
+
+
+class Ended(Exception):
+    """The run is over before a search: nothing to fix, or nothing to judge a patch by."""
+
+    def __init__(
+        self,
+        status: Status,
+        message: str,
+        tests: tuple[TestOutcome, ...],
+        warnings: tuple[str, ...],
+    ) -> None:
+        super().__init__(message)
+        self.status: Status = status
+        self.tests = tests
+        self.warnings = warnings
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A repository whose failing tests are known and whose code can be judged.
+
+    Attributes:
+        options: what was asked.
+        repository: its Python files.
+        store: states as git trees; ``base`` is the hash of the starting state.
+        pristine: an untouched copy that test processes are started from.
+        session: the open test session.
+        baseline, coverage: what the tests said of the unchanged code.
+        targets: failing tests that a patch must make pass.
+        guards: passing tests that it must not break.
+        warnings: what the user should know.
+    """
+
+    options: FixOptions
+    repository: Repository
+    store: ObjectStore
+    base: str
+    pristine: Path
+    command: TestCommand
+    python: Path
+    sandbox: Sandbox
+    session: TestSession
+    baseline: Baseline
+    coverage: Coverage
+    targets: tuple[str, ...]
+    guards: tuple[str, ...]
+    warnings: tuple[str, ...]
+    suspicion: Suspicion
+    catalogue: EditCatalogue
+    signs: FailureSigns
+    evaluators: list[Evaluator] = field(default_factory=list)
+
+    @property
+    def sandbox_kind(self) -> str:
+        return self.sandbox.kind
+
+    def tests_before(self) -> tuple[TestOutcome, ...]:
+        """Every test on the unchanged code."""
+        return outcomes(self.baseline.results)
+
+    def evidence(self) -> dict[str, Any]:
+        """What a resumed run must not measure again, as JSON data."""
+        return {
+            "base": self.base,
+            "targets": list(self.targets),
+            "baseline": encode_baseline(self.baseline),
+            "coverage": encode_coverage(self.coverage),
+            "warnings": list(self.warnings),
+        }
+
+    def evaluator(self) -> Evaluator:
+        """A new judge of candidates with processes of its own."""
+        made = Evaluator(
+            self.session, self.targets, self.guards, self.coverage, baseline=self.baseline
+        )
+        self.evaluators.append(made)
+        return made
+
+    def policy(self, seed: int) -> RepairPolicy:
+        """A fresh repair policy over the starting state."""
+        return RepairPolicy(
+            self.catalogue,
+            self.repository.sources,
+            self.suspicion,
+            PriorTable(self.catalogue.templates),
+            signs=self.signs,
+            root=self.base,
+            seed=seed,
+            relocalize=self._relocalize,
+        )
+
+    def contents(self, changed: Mapping[str, str]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """Bytes of the changed files before and after, in the files' own encoding."""
+        new = self.store.tree_with(self.base, changed)
+        before = {path: self.store.read(self.base, path) for path in changed}
+        return before, {path: self.store.read(new, path) for path in changed}
+
+    def _relocalize(self, failing: frozenset[str]) -> Suspicion:
+        tests = covered_tests(self.baseline, self.coverage, sorted(failing), self.guards)
+        return _localize(self.repository, tests, self.coverage, self.options)
+
+    def close(self) -> None:
+        """End all test processes."""
+        for evaluator in self.evaluators:
+            evaluator.close()
+        self.evaluators.clear()
+        self.session.close()
+
+
+def outcomes(results: Mapping[str, TestResult]) -> tuple[TestOutcome, ...]:
+    """Results in the form of the answer."""
+    return tuple(TestOutcome(r.id, r.status, r.message) for r in results.values())
+
+
+def prepare(
+    options: FixOptions, folder: RunFolder, say: Say, known: Mapping[str, Any] | None = None
+) -> Prepared:
+    """Collect, run and trace the tests; find where the fault may be.
+
+    Args:
+        known: `Prepared.evidence` of the same run, when it is resumed.
+
+    Raises:
+        BadInput: the tests cannot judge a patch (none found, import errors, all flaky...).
+        Ended: no test fails, or only a text says what is wrong.
+    """
+    repository = open_repository(options.repo)
+    sandbox = choose(options.sandbox)
+    pristine = folder.work / "pristine"
+    _copy(repository.root, pristine, folder.root)
+    store = ObjectStore(folder.objects)
+    base = store.snapshot_folder(repository.root).tree
+    if known is not None and known["base"] != base:
+        raise BadInput(
+            f"{repository.root} was changed since the run started; start a new run "
+            "(the old one can still be shown with `meritree show`)"
+        )
+    python = detect_python(repository.root, options.python)
+    command = (
+        parse_command(options.test_command, pristine)
+        if options.test_command
+        else detect_command(pristine)
+    )
+    say(Progress("collect", f"collecting the tests ({command.text})"))
+    session = TestSession.open(
+        pristine,
+        command,
+        python,
+        sandbox,
+        TestLimits(),
+        options.seed,
+        scratch=folder.work / "copies",
+    )
+    try:
+        measured = _Measured.of(known) if known else _measure(session, options, say)
+        return _assemble(
+            options, repository, store, base, pristine, command, python, sandbox, session, measured
+        )
+    except BaseException:
+        session.close()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    baseline: Baseline
+    coverage: Coverage
+    targets: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any]) -> _Measured:
+        return cls(
+            decode_baseline(known["baseline"]),
+            decode_coverage(known["coverage"]),
+            tuple(known["targets"]),
+            tuple(known["warnings"]),
+        )
+
+
+def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
+    errors = session.collection_errors
+    if not session.collected:
+        raise BadInput(f"the tests cannot be imported: {errors[0]}; mend this first")
+    say(Progress("baseline", f"running {len(session.collected)} tests"))
+    baseline = session.baseline()
+    warnings = [f"not collected: {error}" for error in errors]
+    warnings += [f"flaky, ignored: {test}" for test in baseline.flaky]
+    warnings += [f"differs in a fresh process, ignored: {test}" for test in baseline.unstable]
+    targets = _targets(session, baseline, options, tuple(warnings))
+    warnings += [
+        f"runs into its time limit: {t}" for t in targets if baseline.results[t].status == "timeout"
+    ]
+    say(Progress("localise", f"tracing {len(targets)} failing tests"))
+    coverage = session.coverage(targets, baseline.passing)
+    return _Measured(baseline, coverage, targets, tuple(warnings))
+
+
+def _targets(
+    session: TestSession, baseline: Baseline, options: FixOptions, warnings: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The failing tests to repair.
+
+    Raises:
+        BadInput, Ended: see `prepare`.
+    """
+    failing = baseline.failing
+    if options.failing_tests:
+        named = _named(options.failing_tests, session.collected)
+        flaky = [t for t in named if t in baseline.flaky or t in baseline.unstable]
+        if flaky and not any(t in failing for t in named):
+            raise BadInput(_flaky(flaky))
+        failing = tuple(t for t in failing if t in named)
+    elif not failing and baseline.flaky:
+        raise BadInput(_flaky(baseline.flaky))
+    if not failing and session.collection_errors:
+        raise BadInput(
+            f"tests fail at import: {session.collection_errors[0]}; mend this import first "
+            "(no collected test fails)"
+        )
+    if not failing:
+        tests = outcomes(baseline.results)
+        if options.issue:
+            raise Ended(
+                "no-judge",
+                "the issue describes a problem, but every test passes, so nothing can judge a "
+                "patch: add a test that fails because of the issue (and name it with --failing)",
+                tests,
+                warnings,
+            )
+        raise Ended(
+            "already-passing",
+            f"nothing to fix: no test fails ({len(baseline.passing)} pass)",
+            tests,
+            warnings,
+        )
+    hopeless = [t for t in failing if _outside(baseline.results[t], session)]
+    if len(hopeless) == len(failing):
+        result = baseline.results[hopeless[0]]
+        raise BadInput(
+            f"{hopeless[0]} {'hangs' if result.status == 'timeout' else 'dies'} "
+            f"({result.message or result.status}) before it reaches the repository's code; "
+            "mend the test, or name others with --failing"
+        )
+    return tuple(t for t in failing if t not in hopeless)
+
+
+def _outside(result: TestResult, session: TestSession) -> bool:
+    """Whether a test hangs or dies in the test file itself: no edit of the code can help."""
+    if session.command.kind == "plain" or result.status not in ("timeout", "crashed"):
+        return False
+    return bool(result.frames) and all(f.path in session.test_files for f in result.frames)
+
+
+def _named(wanted: Sequence[str], collected: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for name in wanted:
+        hits = [t for t in collected if t == name or t.startswith((f"{name}::", f"{name}["))]
+        hits = hits or [t for t in collected if t.endswith(f"::{name}") or name in t.split("::")]
+        if not hits:
+            close = difflib.get_close_matches(name, collected, 3, 0.3)
+            hint = f"; did you mean {', '.join(close)}?" if close else ""
+            raise BadInput(f"--failing {name}: no such test{hint}")
+        found.update(hits)
+    return found
+
+
+def _flaky(tests: Sequence[str]) -> str:
+    return (
+        f"flaky: {', '.join(tests[:5])} pass and fail without any change, so they cannot judge a "
+        "patch; make them deterministic, or name other tests with --failing"
+    )
+
+
+def covered_tests(
+    baseline: Baseline, coverage: Coverage, failing: Sequence[str], passing: Sequence[str]
+) -> list[CoveredTest]:
+    """What localisation reads of the baseline."""
+    tests = []
+    for name in (*failing, *(t for t in passing if t in coverage.lines)):
+        result = baseline.results[name]
+        tests.append(
+            CoveredTest(
+                name,
+                not result.ok,
+                coverage.lines.get(name, {}),
+                tuple(Frame(f.path, f.line, f.function) for f in result.frames),
+                result.message,
+            )
+        )
+    return tests
+
+
+def _localize(
+    repository: Repository,
+    tests: Sequence[CoveredTest],
+    coverage: Coverage,
+    options: FixOptions,
+) -> Suspicion:
+    return localize(
+        repository.sources,
+        tests,
+        imported=coverage.import_lines,
+        issue=options.issue,
+        seed=options.seed,
+    )
+
+
+def _assemble(
+    options: FixOptions,
+    repository: Repository,
+    store: ObjectStore,
+    base: str,
+    pristine: Path,
+    command: TestCommand,
+    python: Path,
+    sandbox: Sandbox,
+    session: TestSession,
+    measured: _Measured,
+) -> Prepared:
+    failing = [measured.baseline.results[t] for t in measured.targets]
+    guards = tuple(t for t in measured.baseline.passing if t not in measured.targets)
+    tests = covered_tests(measured.baseline, measured.coverage, measured.targets, guards)
+    expected = tuple(r.expected for r in failing if r.expected is not None)
+    actual = tuple(r.actual for r in failing if r.actual is not None)
+    exceptions = tuple(dict.fromkeys(r.exception for r in failing if r.exception))
+    messages = tuple(r.message for r in failing if r.message)
+    raised = tuple(dict.fromkeys((r.exception, r.message) for r in failing if r.exception))
+    index = RepoIndex(repository.sources).with_hints(
+        _segments(repository, measured.targets), options.issue
+    )
+    warnings = measured.warnings + tuple(
+        f"not repaired: {path} {why}" for path, why in repository.skipped.items()
+    )
+    return Prepared(
+        options,
+        repository,
+        store,
+        base,
+        pristine,
+        command,
+        python,
+        sandbox,
+        session,
+        measured.baseline,
+        measured.coverage,
+        measured.targets,
+        guards,
+        warnings,
+        _localize(repository, tests, measured.coverage, options),
+        EditCatalogue(index, Evidence(raised, expected, actual)),
+        FailureSigns(exceptions, messages, expected),
+    )
+
+
+def _segments(repository: Repository, targets: Sequence[str]) -> list[str]:
+    """Source of the failing test functions (the whole file where one cannot be found)."""
+    import ast
+
+    segments: list[str] = []
+    for target in targets[:20]:
+        path, *names = target.split("::")
+        text = repository.tests.get(path)
+        if text is None or not names:
+            continue
+        wanted = names[-1].split("[")[0]
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == wanted:
+                segments.append(ast.get_source_segment(text, node) or "")
+    return segments
+
+
+def _copy(root: Path, target: Path, out: Path) -> None:
+    """Copy a working tree without caches, virtual environments and the run's own folder."""
+
+    def skip(folder: str, names: list[str]) -> set[str]:
+        here = Path(folder)
+        return {
+            n
+            for n in names
+            if n in SKIPPED_FOLDERS - {"build", "dist"}
+            or n.endswith(".pyc")
+            or here / n == out
+            or (here / n / "pyvenv.cfg").exists()
+        }
+
+    try:
+        shutil.copytree(root, target, symlinks=True, ignore=skip)
+    except shutil.Error as error:
+        first = error.args[0][0]
+        raise BadInput(f"{first[0]} cannot be copied: {first[2]}") from error
+    except OSError as error:
+        raise BadInput(f"cannot copy {root} to {target}: {error.strerror}") from error

@@ -1,0 +1,82 @@
+"""Puts a code search together from what was prepared: tree, policy, judge, testers.
+
+The programmatic entry for studies and benchmarks as well as for `fix`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from meritree.run.ledger import Ledger
+from meritree.search import SearchTree, make_strategy
+from meritree.swe.code_search import CodeSearch, Events, SearchLimits
+from meritree.swe.edits import Edit
+from meritree.swe.prepare import Prepared
+from meritree.swe.testing import Outcome
+from meritree.swe.tree_policy import TreePolicy
+from meritree.swe.value import Facts, Reference, ValueWeights, judge, root_value
+from meritree.value.estimate import Estimate
+
+
+def new_search(
+    prepared: Prepared,
+    *,
+    strategy: str,
+    seed: int,
+    ledger: Ledger,
+    workers: int = 1,
+    limits: SearchLimits | None = None,
+    ablate: frozenset[str] = frozenset(),
+    events: Events | None = None,
+    on_step: Callable[[CodeSearch, int], None] | None = None,
+) -> CodeSearch:
+    """A search over edits of the prepared repository, started but not run.
+
+    Args:
+        strategy: a name in `meritree.search.STRATEGIES`.
+        ablate: channels of the value to leave out.
+        events: where every step is recorded before it is acted on.
+
+    Raises:
+        BadInput: an unknown strategy or channel.
+    """
+    weights = ValueWeights(off=ablate)
+    reference = Reference.of(prepared.baseline, prepared.targets)
+    policy = TreePolicy(
+        prepared.policy(seed),
+        prepared.base,
+        reference.results,
+        len(prepared.guards),
+    )
+    search = CodeSearch(
+        tree=SearchTree(make_strategy(strategy), seed),
+        policy=policy,
+        judge=_judge(prepared, reference, weights),
+        testers=[prepared.evaluator() for _ in range(workers)],
+        base=prepared.repository.sources,
+        key_of=lambda files: prepared.store.tree_with(prepared.base, files),
+        ledger=ledger,
+        limits=limits or SearchLimits(),
+        events=events,
+        on_step=on_step,
+    )
+    search.start(prepared.base, root_value(reference, weights))
+    return search
+
+
+def _judge(
+    prepared: Prepared, reference: Reference, weights: ValueWeights
+) -> Callable[[Outcome, Sequence[Edit], float], Estimate]:
+    top = max((item.factor for item in prepared.suspicion.lines), default=0.0)
+
+    def value(outcome: Outcome, edits: Sequence[Edit], probability: float) -> Estimate:
+        item = prepared.suspicion.by_line.get((edits[-1].path, edits[-1].line))
+        facts = Facts(
+            size=sum(edit.size for edit in edits),
+            edits=len(edits),
+            suspicion=item.factor / top if item and top else None,
+            where=item.reasons[0] if item and item.reasons else "",
+        )
+        return judge(reference, outcome, facts, weights)
+
+    return value

@@ -1,0 +1,148 @@
+"""The last word on candidates: rank those that pass, check them in fresh processes.
+
+A patch is verified when, in a new interpreter and a new copy with the original tests, every
+target passes and nothing that passed before fails, in each of two runs.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from meritree.swe.code_search import CodeSearch
+from meritree.swe.prepare import Prepared, Say
+from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
+from meritree.swe.result import Candidate, Progress, TestOutcome
+from meritree.swe.value import refused
+from meritree.value.estimate import Estimate
+
+RUNS = 2
+Note = Callable[[str, dict[str, Any]], None]
+
+
+def rank_and_verify(
+    prepared: Prepared,
+    search: CodeSearch,
+    note: Note,
+    say: Say,
+    known: Mapping[str, Mapping[str, Any]],
+    seconds_left: Callable[[], float],
+) -> tuple[tuple[Candidate, ...], tuple[TestOutcome, ...]]:
+    """Candidates, verified ones first and otherwise by rank, and the best one's tests.
+
+    The first candidates are checked until one is verified, whatever time that takes; the
+    others only while time is left. Verdicts in ``known`` are not taken again.
+    """
+    ranked = rank([_plausible(prepared, search, node) for node in search.found])
+    nodes = {search.states[node].key: node for node in search.found}
+    candidates: list[Candidate] = []
+    after: tuple[TestOutcome, ...] = ()
+    for place, item in enumerate(ranked, 1):
+        key = item.patch.key
+        verdict = known.get(key)
+        some = any(c.verified for c in candidates)
+        if verdict is None and some and seconds_left() <= 0:
+            verdict = {"verified": False, "reason": "not checked: the time was over"}
+        elif verdict is None:
+            say(Progress("verify", f"checking patch {place} of {len(ranked)} in fresh processes"))
+            verdict = _check(prepared, search, nodes[key])
+            note(key, verdict)
+        candidates.append(_candidate(prepared, search, nodes[key], item, verdict))
+        if verdict["verified"] and not after:
+            after = tuple(TestOutcome(*entry) for entry in verdict["tests"])
+    candidates.sort(key=lambda c: not c.verified)  # stable: rank decides inside each group
+    return tuple(_placed(c, n) for n, c in enumerate(candidates, 1)), after
+
+
+def _check(prepared: Prepared, search: CodeSearch, node: int) -> dict[str, Any]:
+    files = search.files(node)
+    prepared.store.keep(prepared.store.tree_with(prepared.base, files))
+    verdict = prepared.session.final_check(
+        prepared.pristine, files, prepared.targets, prepared.guards, runs=RUNS
+    )
+    tests = [[r.id, r.status, r.message] for r in verdict.runs[-1].values()] if verdict.runs else []
+    return {
+        "verified": verdict.verified,
+        "reason": verdict.reason,
+        "seconds": round(verdict.seconds, 3),
+        "tests": tests if verdict.verified else [],
+    }
+
+
+def _plausible(prepared: Prepared, search: CodeSearch, node: int) -> PlausiblePatch:
+    files = search.files(node)
+    top = max((item.factor for item in prepared.suspicion.lines), default=0.0)
+    edits = search.path(node)
+    last = edits[-1]
+    return PlausiblePatch(
+        key=search.states[node].key,
+        edits=edits,
+        before={path: prepared.repository.sources[path] for path in files},
+        after=dict(files),
+        probability=max(1e-12, search.states[node].probability),
+        suspicion=min(1.0, prepared.suspicion.factor(last.path, last.line) / top) if top else 0.0,
+        test_literals=_literals(prepared),
+    )
+
+
+def _literals(prepared: Prepared) -> frozenset[str]:
+    """Constants that the failing tests expect: a patch that writes them in is suspect."""
+    found = set()
+    for target in prepared.targets:
+        expected = prepared.baseline.results[target].expected
+        if expected is None:
+            continue
+        try:
+            value = ast.literal_eval(expected)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if value not in (None, True, False, 0, 1, -1, ""):
+            found.add(repr(value))
+    return frozenset(found)
+
+
+def _candidate(
+    prepared: Prepared,
+    search: CodeSearch,
+    node: int,
+    item: RankedPatch,
+    verdict: Mapping[str, Any],
+) -> Candidate:
+    state = search.states[node]
+    files = search.files(node)
+    new = prepared.store.tree_with(prepared.base, files)
+    estimate = state.estimate if verdict["verified"] else refused(state.estimate, verdict["reason"])
+    ranking = "; ".join(item.reasons(WEIGHTS))
+    words = (
+        f"{len(prepared.targets)} target tests pass and {len(prepared.guards)} others still pass, "
+        f"in {RUNS} fresh processes"
+        if verdict["verified"]
+        else str(verdict["reason"])
+    )
+    return Candidate(
+        rank=0,
+        verified=bool(verdict["verified"]),
+        patch=prepared.store.diff(prepared.base, new),
+        files=tuple(sorted(files)),
+        edits=tuple(f"{e.path}:{e.line} {e.rationale}" for e in search.path(node)),
+        estimate=_with_ranking(estimate, ranking),
+        node=node,
+        evaluations=state.found_at,
+        verdict=words,
+    )
+
+
+def _with_ranking(estimate: Estimate, ranking: str) -> Estimate:
+    if not ranking:
+        return estimate
+    reasons = {**estimate.reasons, "ranking": ranking}
+    return Estimate(
+        estimate.mean, estimate.std, estimate.n, estimate.channels, reasons, estimate.cost
+    )
+
+
+def _placed(candidate: Candidate, place: int) -> Candidate:
+    from dataclasses import replace
+
+    return replace(candidate, rank=place)
