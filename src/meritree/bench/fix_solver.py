@@ -5,56 +5,109 @@ Collection, baseline and localisation happen once a task; every search starts fr
 
 from __future__ import annotations
 
-from importlib import import_module
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from meritree.bench.compare import Attempt, Setting
-from meritree.bench.outcome_cache import OutcomeCache
+from meritree.bench.outcome_cache import OutcomeCache, TaskOutcomes
 from meritree.bench.tasks import Task
+from meritree.errors import BadInput
+from meritree.run.ledger import Ledger, Limits
+from meritree.swe.code_search import SearchLimits, Tester
+from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import FixOptions
+from meritree.swe.run_folder import RunFolder, create
+from meritree.swe.search_setup import new_search
+from meritree.swe.testing.types import Outcome
 
 
 class FixSolver:
-    """Opens tasks for `meritree.swe.fix`; outcomes are shared through ``cache``.
+    """Opens tasks for the search of `meritree fix`; outcomes are shared through ``cache``.
 
-    ``cache=None`` runs every candidate anew (for timing).
+    ``cache=None`` keeps outcomes only as long as a task is open.
     """
 
     def __init__(self, cache: OutcomeCache | None) -> None:
         self._cache = cache
 
     def open(self, repo: Path, task: Task) -> FixCase:
-        """Collect, run the baseline and localise; raises `BadInput` where that fails."""
-        # Typed Any: the benchmark relies on two names only, `prepare` and `search_prepared`.
-        entry: Any = import_module("meritree.swe.fix")
-        prepared = entry.prepare(FixOptions(repo=repo, failing_tests=task.shown), None)
+        """Collect, run the baseline and localise.
+
+        Raises:
+            BadInput: the task's tests cannot judge a patch here.
+        """
+        options = FixOptions(
+            repo=repo, failing_tests=task.shown, policy="repair", out=repo.parent / "run"
+        )
+        folder = create(options)
+        try:
+            prepared = prepare(options, folder, lambda _: None)
+        except Ended as end:
+            raise BadInput(f"{task.id}: nothing to search: {end}") from end
         outcomes = None if self._cache is None else self._cache.for_task(task.id)
-        return FixCase(entry, prepared, outcomes)
+        return FixCase(prepared, folder, outcomes)
 
 
 class FixCase:
-    """One prepared task."""
+    """One prepared task; all its searches use the same test processes."""
 
-    def __init__(self, entry: Any, prepared: Any, outcomes: Any) -> None:
-        self._entry = entry
+    def __init__(
+        self, prepared: Prepared, folder: RunFolder, outcomes: TaskOutcomes | None
+    ) -> None:
         self._prepared = prepared
-        self._outcomes = outcomes
+        self._folder = folder
+        self._tester: Tester = prepared.evaluator()
+        if outcomes is not None:
+            self._tester = _Remembering(self._tester, outcomes, prepared)
 
     def attempt(self, setting: Setting, seed: int, budget: int) -> Attempt:
-        """One search from the prepared task, ended by its first plausible patch."""
-        outcome = self._entry.search_prepared(
+        """One search, ended by its first plausible patch or by its budget."""
+        started = time.monotonic()
+        search = new_search(
             self._prepared,
             strategy=setting.strategy,
             seed=seed,
-            budget_tests=budget,
+            ledger=Ledger(Limits(evaluations=budget)),
+            limits=SearchLimits(stop_at_first=True),
             ablate=setting.ablate,
-            outcome_cache=self._outcomes,
-            stop_at_first=True,
         )
-        files = dict(outcome.candidates[0]) if outcome.candidates else {}
-        return Attempt(outcome.found_at, outcome.evaluations, files, outcome.seconds)
+        search.testers = [self._tester]
+        while len(self._prepared.evaluators) > 1:  # made by new_search, not needed here
+            self._prepared.evaluators.pop().close()
+        search.run()
+        found = search.found[0] if search.found else None
+        return Attempt(
+            found_at=None if found is None else search.states[found].found_at,
+            evaluations=search.evaluations,
+            files={} if found is None else dict(search.files(found)),
+            seconds=time.monotonic() - started,
+        )
 
     def close(self) -> None:
         """End the processes that hold the task's tests."""
         self._prepared.close()
+        self._folder.clear_work()
+
+
+class _Remembering:
+    """A tester that runs no candidate twice, not even in another run of the benchmark."""
+
+    def __init__(self, tester: Tester, outcomes: TaskOutcomes, prepared: Prepared) -> None:
+        self._tester = tester
+        self._outcomes = outcomes
+        self._prepared = prepared
+
+    def evaluate(self, files: Mapping[str, str]) -> Outcome:
+        key = self._key(files)
+        known = self._outcomes.get(key)
+        if known is not None:
+            return known
+        outcome = self._tester.evaluate(files)
+        self._outcomes.put(key, outcome)
+        for amendment in outcome.amended:
+            self._outcomes.put(self._key(amendment.files), amendment.outcome)
+        return outcome
+
+    def _key(self, files: Mapping[str, str]) -> str:
+        return self._prepared.store.tree_with(self._prepared.base, files)

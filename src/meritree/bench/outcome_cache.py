@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,10 @@ class OutcomeCache:
         return None if row is None else str(row[0])
 
     def write(self, task: str, tree: str, text: str) -> None:
-        """Store an outcome; the first one stored for a tree stays."""
+        """Store an outcome; a later one (a correction) replaces an earlier one."""
         with self._lock, self._connection:
             self._connection.execute(
-                "INSERT OR IGNORE INTO outcome VALUES (?, ?, ?)", (task, tree, text)
+                "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?)", (task, tree, text)
             )
 
     def close(self) -> None:
@@ -69,5 +70,7 @@ class TaskOutcomes:
 
     def put(self, tree: str, outcome: Outcome) -> None:
         """Remember the outcome of a tree."""
-        encoded: Any = encode_outcome(outcome)
+        # Corrections of other candidates and "first seen" belong to one evaluator's history.
+        lasting = replace(outcome, amended=(), new_signatures=())
+        encoded: Any = encode_outcome(lasting)
         self._cache.write(self._task, tree, json.dumps(encoded))

@@ -41,7 +41,6 @@ STRATEGIES = (
     "swe-search-moatless",
 )
 CHANNELS = ("targets", "near", "changed", "kept")
-POLICY_PARTS = ("prior", "adaptivity", "canary")
 REFERENCE = "best-first"
 SAMPLE = Package(
     name="parcel", version="2.3.0", sha256="", code=("parcel",), tests=("tests",)
@@ -82,7 +81,7 @@ class RepairBench:
     def settings(self) -> tuple[Setting, ...]:
         """The strategies and, if asked for, the reference without each part."""
         plain = [Setting(name) for name in dict.fromkeys((self.reference, *self.strategies))]
-        parts = (*CHANNELS, *POLICY_PARTS) if self.ablations else ()
+        parts = CHANNELS if self.ablations else ()
         return (*plain, *(Setting(self.reference, frozenset({part})) for part in parts))
 
 
