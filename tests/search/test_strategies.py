@@ -1,0 +1,115 @@
+"""Each named strategy on a puzzle with a known answer, and its shape."""
+
+from __future__ import annotations
+
+import pytest
+
+from meritree.search import EXHAUSTED, STRATEGIES, Child, SearchTree, make_strategy
+from meritree.value.estimate import Estimate
+
+MOVES = ((2, "double"), (1, "add one"), (3, "add three"))
+
+
+def move(number: int, which: int) -> int:
+    return number * 2 if which == 0 else number + MOVES[which][0]
+
+
+def solve(name: str, target: int, budget: int, **settings: object) -> SearchTree:
+    """Build ``target`` from 1 by doubling, adding 1 or adding 3."""
+    engine = SearchTree(make_strategy(name, **settings))
+    engine.start(1, Estimate(1 / target), next_prior=0.5)
+    for _ in range(budget):
+        ticket = engine.ask()
+        if ticket is None:
+            break
+        node = engine.tree.raw[ticket.node]
+        tried = node.expansions
+        if tried == len(MOVES):
+            engine.tell(ticket, EXHAUSTED)
+            continue
+        number = move(int(str(node.key)), tried)
+        value = max(0.0, 1.0 - abs(target - number) / target)
+        priors = (0.5, 0.3, 0.2, 0.0)
+        engine.tell(
+            ticket,
+            Child(
+                number,
+                MOVES[tried][1],
+                Estimate(value),
+                priors[tried],
+                terminal=number >= target,
+                next_prior=priors[tried + 1],
+            ),
+        )
+    return engine
+
+
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"linear", "best-of-n"}))
+def test_a_searching_strategy_finds_the_number(name: str) -> None:
+    engine = solve(name, 37, 400)
+    assert engine.tree.find(37) is not None
+    assert engine.tree.best().key == 37
+
+
+def test_a_line_only_doubles_and_so_finds_powers_of_two_alone() -> None:
+    assert solve("linear", 64, 50).tree.best().own == 1.0
+    assert solve("linear", 37, 50).tree.best().own < 1.0
+
+
+def test_best_of_n_makes_chains_one_after_the_other() -> None:
+    engine = SearchTree(make_strategy("best-of-n", n=3, max_depth=4))
+    engine.start("root", Estimate(0.5))
+    order = []
+    while (ticket := engine.ask()) is not None:
+        order.append(ticket.node)
+        engine.tell(ticket, Child(len(engine.tree), None, Estimate(0.5)))
+    assert order == [0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11]
+
+
+def test_a_beam_keeps_the_best_of_each_level_and_starts_again() -> None:
+    values = {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.2, 5: 0.3, 6: 0.4}
+    engine = SearchTree(make_strategy("beam", width=1, expansions=3, max_depth=2))
+    engine.start(0, Estimate(0.5))
+    order = []
+    for key in range(1, 8):
+        ticket = engine.ask()
+        assert ticket is not None
+        order.append(ticket.node)
+        engine.tell(ticket, Child(key, None, Estimate(values.get(key, 0.5))))
+    assert order == [0, 0, 0, 2, 2, 2, 0]
+
+
+def test_a_beam_judges_a_level_only_when_all_of_its_tickets_are_answered() -> None:
+    engine = SearchTree(make_strategy("beam", width=1, expansions=2, max_depth=2))
+    engine.start(0, Estimate(0.5))
+    first, second = engine.ask(), engine.ask()
+    assert first is not None
+    assert second is not None
+    assert engine.ask() is None
+    engine.tell(first, Child(1, None, Estimate(0.5)))
+    assert engine.ask() is None
+    engine.tell(second, Child(2, None, Estimate(0.6)))
+    third = engine.ask()
+    assert third is not None
+    assert third.node == 2
+
+
+def test_best_first_leaves_a_state_whose_proposals_become_improbable() -> None:
+    engine = SearchTree(make_strategy("best-first", prior_weight=0.1, tolerance=1.0))
+    engine.start("root", Estimate(0.5), next_prior=0.5)
+    ticket = engine.ask()
+    assert ticket is not None
+    engine.tell(ticket, Child("a", None, Estimate(0.45), next_prior=1e-6))
+    ticket = engine.ask()
+    assert ticket is not None
+    assert ticket.node == 1
+
+
+def test_best_first_never_expands_a_state_far_below_its_parent() -> None:
+    engine = SearchTree(make_strategy("best-first", prior_weight=0.0, tolerance=0.05))
+    engine.start("root", Estimate(0.5))
+    for key in range(20):
+        ticket = engine.ask()
+        assert ticket is not None
+        assert ticket.node == 0
+        engine.tell(ticket, Child(key, None, Estimate(0.4)))
