@@ -53,9 +53,9 @@ def _prctl(option: int, value: int) -> int:
 
 
 def enter_namespaces() -> None:
-    """New user, mount, network, IPC, host-name and (for children) process namespaces."""
+    """New user, network, IPC, host-name and (for children) process namespaces."""
     uid, gid = os.geteuid(), os.getegid()
-    flags = _NEWUSER | _NEWNS | _NEWNET | _NEWIPC | _NEWPID | _NEWUTS
+    flags = _NEWUSER | _NEWNET | _NEWIPC | _NEWPID | _NEWUTS
     _check(_libc.unshare(flags), "new namespaces")
     _put("/proc/self/setgroups", "deny")
     _put("/proc/self/uid_map", f"{uid} {uid} 1")
@@ -72,6 +72,8 @@ def _put(path: str, text: str) -> None:
 
 def build_root(config: dict[str, Any]) -> list[str]:
     """Move into a root that holds only what was listed; return what this kernel refused."""
+    # Here and not in the supervisor: pivot_root moves every process of the mount namespace.
+    _check(_libc.unshare(_NEWNS), "new mount namespace")
     _mount("none", "/", None, _REC | _PRIVATE)
     _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755,size=4m")
     os.mkdir("/tmp" + _OLD)

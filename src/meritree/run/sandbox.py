@@ -220,7 +220,7 @@ def _bubblewrap_line(config: Mapping[str, Any]) -> list[str]:
         line += ["--bind" if may_write else "--ro-bind", source, target]
     for name, value in config["env"].items():
         line += ["--setenv", name, value]
-    return [*line, "--chdir", config["cwd"], "--", *config["argv"]]
+    return [*line, "--remount-ro", "/", "--chdir", config["cwd"], "--", *config["argv"]]
 
 
 def _bubblewrap() -> str | None:
