@@ -298,7 +298,7 @@ class Conductor:
                 raise swap.NotSwappable("%s: %s" % (path, different.beyond))
             for change in different.changes:
                 one = swap.Swap(path, *change, different.flags)
-                risky = swap.prepare(one, self.world.index).risky or risky
+                risky = swap.prepare(one, self.world.index, look=True).risky or risky
                 swaps.append(one)
                 functions.append((path, change.old))
         return swaps, risky, functions

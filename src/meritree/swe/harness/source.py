@@ -187,7 +187,8 @@ def derive(base: Table, text: str) -> Optional[Table]:
     for index, unit in enumerate(base.units):
         if unit.start <= start and stop <= unit.end:
             segment = text[unit.start : unit.end + delta]
-            if not _is_one_function(unit, segment, base.flags):
+            ends = segment.endswith("\n") or unit.end + delta == len(text)
+            if not ends or not _is_one_function(unit, segment, base.flags):
                 return None
             shift = segment.count("\n") - base.text.count("\n", unit.start, unit.end)
             units = list(base.units)
@@ -211,11 +212,13 @@ def _is_one_function(unit: Unit, segment: str, flags: int) -> bool:
         if len(body) != 1 or isinstance(body[0], _FUNCTIONS):
             return False
         body = body[0].body
-    return (
-        len(body) == 1
-        and isinstance(body[0], _FUNCTIONS)
-        and body[0].name == unit.name.rsplit(".", 1)[-1]
-    )
+    if len(body) != 1 or not isinstance(body[0], _FUNCTIONS):
+        return False
+    node = body[0]
+    first = min([node.lineno] + [d.lineno for d in node.decorator_list])
+    last = unit.line + segment.rstrip("\n").count("\n")
+    whole = not segment.endswith("\n\n") and node.end_lineno == last
+    return node.name == unit.name.rsplit(".", 1)[-1] and first == unit.line and whole
 
 
 def _common_prefix(a: str, b: str) -> int:
@@ -286,29 +289,11 @@ def _find(code: types.CodeType, names: List[str], name: str) -> Optional[types.C
 
 
 _MUTATORS = frozenset(
-    [
-        "append",
-        "extend",
-        "insert",
-        "pop",
-        "popitem",
-        "remove",
-        "clear",
-        "update",
-        "setdefault",
-        "add",
-        "discard",
-        "sort",
-        "reverse",
-        "appendleft",
-        "popleft",
-        "extendleft",
-        "write",
-        "__setitem__",
-        "__delitem__",
-        "__setattr__",
-        "put",
-    ]
+    (
+        *("append", "extend", "insert", "pop", "popitem", "remove", "clear", "update", "add"),
+        *("setdefault", "discard", "sort", "reverse", "appendleft", "popleft", "extendleft"),
+        *("write", "put", "__setitem__", "__delitem__", "__setattr__"),
+    )
 )
 
 
@@ -338,7 +323,6 @@ def writes(node: Any) -> Dict[str, int]:
     return found
 
 
-def new_writes(old: Any, new: Any) -> bool:
-    """Whether ``new`` may write to a place that ``old`` did not write to as often."""
-    before = writes(old)
-    return any(count > before.get(key, 0) for key, count in writes(new).items())
+def writes_more(before: Dict[str, int], node: Any) -> bool:
+    """Whether ``node`` may write to a place that is not, or not as often, in ``before``."""
+    return any(count > before.get(key, 0) for key, count in writes(node).items())

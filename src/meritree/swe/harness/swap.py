@@ -139,8 +139,11 @@ class Prepared(NamedTuple):
     risky: bool
 
 
-def prepare(swap: Swap, index: Index) -> Prepared:
+def prepare(swap: Swap, index: Index, look: bool = False) -> Prepared:
     """Work out one swap without touching anything yet.
+
+    Args:
+        look: whether to look for writes that the original did not make (``risky``).
 
     Raises:
         NotSwappable: it needs a new import; the message says why.
@@ -170,12 +173,18 @@ def prepare(swap: Swap, index: Index) -> Prepared:
         fresh = _defaults(node, function, swap.old.name) if defaults_differ else None
         assignments.append(Assignment(function, code, fresh))
         assignments += _closures((old_code, rebuilt, code), index, swap.old.name)
-    return Prepared(assignments, source.new_writes(old_node, node))
+    risky = look and source.writes_more(_old_writes(swap.old, swap.old_text, swap.flags), node)
+    return Prepared(assignments, risky)
 
 
 @functools.lru_cache(maxsize=256)
 def _old_node(unit: source.Unit, text: str, flags: int) -> Any:
     return source.function_node(unit, source.parse_unit(unit, text, flags))
+
+
+@functools.lru_cache(maxsize=256)
+def _old_writes(unit: source.Unit, text: str, flags: int) -> Dict[str, int]:
+    return source.writes(_old_node(unit, text, flags))
 
 
 @functools.lru_cache(maxsize=256)
