@@ -121,8 +121,10 @@ def run_repair_bench(
 def task_list(bench: RepairBench, say: Say) -> tuple[Task, ...]:
     """The tasks of a bench: loaded, or generated and saved as ``tasks.json``."""
     if bench.tasks is not None:
-        tasks = load(bench.tasks)
-        return tuple(t for t in tasks if not bench.packages or t.package in bench.packages)
+        wanted = bench.packages
+        tasks = tuple(t for t in load(bench.tasks) if not wanted or t.package in wanted)
+        save(tasks, bench.out / "tasks.json", about={"from": bench.tasks.name})
+        return tasks
     packages = (SAMPLE,) if bench.smoke else select(bench.packages, PACKAGES)
     tasks = generate(
         packages,
