@@ -126,7 +126,7 @@ class SearchTree:
         if self.tree.raw:
             raise SearchError("start() was called twice: one SearchTree holds one search")
         _check_unit(estimate.mean, "root")
-        _check_prior(next_prior, "next_prior of the root")
+        _check_prior(next_prior, "next_prior", "root")
         root = Node(
             0,
             ROOT_PARENT,
@@ -165,7 +165,7 @@ class SearchTree:
         if number < len(self._tickets):
             raise SearchError(f"ticket {number} was already given; use {len(self._tickets)}")
         node = self.tree.raw[node_id]
-        if not node.expandable:
+        if node.expansions + node.pending >= node.cap:
             raise SearchError(f"node {node.id} takes no further expansion now")
         self._tickets.extend([_CANCELLED] * (number - len(self._tickets)))
         self._tickets.append(_PENDING)
@@ -202,8 +202,8 @@ class SearchTree:
             self._decisions.reconsider(node)
             return node
         _check_unit(result.estimate.mean, result.key)
-        _check_prior(result.prior, f"prior of {result.key!r}")
-        _check_prior(result.next_prior, f"next_prior of {result.key!r}")
+        _check_prior(result.prior, "prior", result.key)
+        _check_prior(result.next_prior, "next_prior", result.key)
         known = self.tree.find(result.key)
         if known is None:
             return self._attach(ticket, node, result)
@@ -341,6 +341,6 @@ def _check_unit(value: float, what: Hashable) -> None:
         )
 
 
-def _check_prior(prior: float | None, what: str) -> None:
+def _check_prior(prior: float | None, name: str, what: Hashable) -> None:
     if prior is not None and not 0.0 <= prior < math.inf:
-        raise SearchError(f"{what} is {prior!r}: priors are finite numbers >= 0")
+        raise SearchError(f"{name} of state {what!r} is {prior!r}: priors are finite numbers >= 0")

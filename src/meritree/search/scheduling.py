@@ -94,8 +94,8 @@ class Descent:
             self._enter(node)
 
     def changed(self, node: Node) -> None:
-        available = not node.cut and (bool(node.open) or node.expandable)
-        if available == node.available:
+        available = not node.cut and (bool(node.open) or node.expansions + node.pending < node.cap)
+        if available is node.available:
             return
         node.available = available
         if available:

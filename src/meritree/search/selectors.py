@@ -43,6 +43,8 @@ class UCT:
     def scores(self, node: Node, children: list[Node]) -> list[float]:
         log_n = math.log(node.visits + node.virtual)
         c, sqrt = self.c, math.sqrt
+        if not node.virtual:  # no ticket out below: the same formula with n = visits
+            return [child.value + c * sqrt(log_n / child.visits) for child in children]
         return [
             child.value * child.visits / (n := child.visits + child.virtual) + c * sqrt(log_n / n)
             for child in children
