@@ -45,6 +45,7 @@ class _Patch:
     parts: list[tuple[int, int, str]] = field(default_factory=list)
     swaps: Swaps = field(default_factory=dict)
     places: list[tuple[ast.stmt, ast.stmt]] = field(default_factory=list)
+    inserted: str = ""  # whole lines put before a statement that stays as it is
     whole: bool = False  # statements change, so a header alone cannot be checked
 
 
@@ -145,6 +146,9 @@ def _rewrite(source: SourceFile, change: Rewrite, patch: _Patch) -> bool:
     if splice is None:
         return False
     patch.parts.append((splice.start, splice.end, splice.replacement))
+    if alone and len(run) == 1 and pieces[-1:] == ((0, Keep((run[0],))),):
+        base, unit = source.indent(run[0]), source.indent_unit(run[0])
+        patch.inserted = _render(source, base, unit, pieces[:-1])
     patch.swaps[run[0]] = intended
     for statement in run[1:]:
         patch.swaps[statement] = ()
@@ -236,6 +240,10 @@ def reindented(source: SourceFile, statements: Sequence[ast.stmt], indent: str) 
 
 def _means(source: SourceFile, patch: _Patch) -> bool:
     first = patch.places[0][0]
+    if patch.inserted and len(patch.parts) == 1:
+        # Complete lines at the indentation of the statement they precede: it stays as parsed.
+        new = block(patch.inserted)
+        return new is not None and same(list(patch.swaps[first][:-1]), new, {})
     if not patch.whole and all(place == (first, first) for place in patch.places):
         return _header_means(source, first, patch)
     return _run_means(source, patch)
