@@ -304,6 +304,16 @@ def test_a_stopped_measurement_continues_where_it_was(
     assert len(load_runs(tmp_path / "runs.jsonl")) == 3
 
 
+def test_an_interrupted_run_is_no_result(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = CaseRun(case.name, 0, "interrupted")
+    monkeypatch.setattr(histories, "run_case", lambda *_: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        measure([case], Settings(PYTHON), tmp_path, lambda _: None)
+    assert not load_runs(tmp_path / "runs.jsonl")
+
+
 def test_runs_with_other_settings_are_not_mixed(case: Case, tmp_path: Path) -> None:
     measure([], Settings(PYTHON), tmp_path)
     with pytest.raises(BadInput, match="budget_tests"):

@@ -65,7 +65,8 @@ def varied(value: Any, chance: random.Random) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return chance.choice([value + 1, value - 1, 0, -value, value * 2])
+        # Halves too: `n + 1 <= m` and `n < m` differ only between whole numbers.
+        return chance.choice([value + 1, value - 1, 0, -value, value * 2, value + 0.5, value - 0.5])
     if isinstance(value, float):
         return chance.choice([value + 1.0, -value, 0.0, value / 2])
     if type(value) in (str, bytes) and value:

@@ -148,6 +148,8 @@ def measure(
             if (case.name, seed) in done:
                 continue
             run = run_case(case, settings, seed)
+            if run.status == "interrupted":
+                raise KeyboardInterrupt  # no result: the next call runs this case again
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(asdict(run)) + "\n")
             runs.append(run)

@@ -235,6 +235,8 @@ def main(argv: Sequence[str]) -> int:
         for name in names:
             if (name, seed) not in done:
                 runs.append(run_program(arguments.data, name, seed, options))
+                if runs[-1].status == "interrupted":
+                    raise KeyboardInterrupt  # no result: the next call runs it again
                 with path.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(asdict(runs[-1])) + "\n")
         print(f"seed {seed}: {_counts([r for r in runs if r.seed == seed])}", flush=True)
