@@ -6,6 +6,7 @@ Knows the launcher's protocol (configuration, lifeline, status pipe), not what i
 from __future__ import annotations
 
 import contextlib
+import functools
 import marshal
 import os
 import selectors
@@ -18,9 +19,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import IO, Any
 
 _LAUNCHER = Path(__file__).with_name("_confine.py")
+# The launcher travels compiled beside its settings: a script would be compiled at each start.
+_START = "import sys, marshal; exec(marshal.load(open(int(sys.argv[1]), 'rb', closefd=False))[0])"
+
+
+@functools.cache
+def _launcher() -> CodeType:
+    return compile(_LAUNCHER.read_text(encoding="utf-8"), _LAUNCHER.name, "exec")
 
 
 class Confined(subprocess.Popen[bytes]):
@@ -82,11 +91,11 @@ def spawn(
     settings = os.memfd_create("confine") if sys.platform == "linux" else tempfile.mkstemp()[0]
     config |= {"lifeline": lifeline_in, "status": status_in, "pass_fds": list(pass_fds)}
     try:
-        data = marshal.dumps(config)
+        data = marshal.dumps((_launcher(), config))
         os.truncate(settings, len(data))
         os.pwrite(settings, data, 0)
         process = Confined(
-            [sys.executable, "-I", "-S", str(_LAUNCHER), str(settings)],
+            [sys.executable, "-I", "-S", "-c", _START, str(settings)],
             env={},
             start_new_session=True,
             pass_fds=(*pass_fds, lifeline_in, status_in, settings),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 import zlib
 from bisect import bisect_left
 from collections import OrderedDict
@@ -141,6 +142,7 @@ class ObjectStore:
         """
         self.path = Path(path)
         self._objects = _open_objects(self.path)
+        self._finalizer = weakref.finalize(self, self._objects.close)
         self._mutex = threading.RLock()
         self._trees: dict[bytes, _Tree] = {}
         self._blobs: OrderedDict[bytes, bytes] = OrderedDict()
