@@ -12,13 +12,15 @@ import marshal
 import os
 import resource
 import select
-import signal
 import struct
 import sys
 
-TYPE_CHECKING = False  # typing and contextlib would double the start-up time
+TYPE_CHECKING = False  # typing, contextlib and signal's enums would double the start-up time
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal
 
 _NEWNS, _NEWUTS, _NEWIPC = 0x00020000, 0x04000000, 0x08000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
