@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meritree.errors import BadInput
+from meritree.swe.edits import Edit, Splice
+from meritree.swe.repair.ranking import (
+    WEIGHTS,
+    LabelledPatch,
+    PlausiblePatch,
+    all_features,
+    fit,
+    rank,
+)
+
+BEFORE = "def f(x, y):\n    if x.size < y:\n        return g(x)\n    return y\n"
+
+
+def patch(key: str, after: str, template: str = "t", **more: object) -> PlausiblePatch:
+    edit = Edit("m.py", (Splice(0, 0, ""),), template, 1.0, 2, "f")
+    before, new = {"m.py": BEFORE}, {"m.py": after}
+    return PlausiblePatch(key, (edit,), before, new, **more)  # type: ignore[arg-type]
+
+
+def evidence(after: str, **more: object) -> dict[str, float]:
+    return {f.name: f.value for f in all_features([patch("k", after, **more)])[0]}
+
+
+@pytest.mark.parametrize(
+    ("feature", "old", "new"),
+    [
+        ("exit_added", "    if x.size", "    if not x:\n        return y\n    if x.size"),
+        ("literal_returned", "    return y", "    return 7"),
+        ("constant_condition", "x.size < y", "True"),
+        ("constant_condition", "x.size < y", "x.size < y or True"),
+        ("attribute_dropped", "x.size", "x"),
+        ("call_dropped", "g(x)", "x"),
+        ("statement_removed", "        return g(x)\n", "        pass\n"),
+        ("swallowed", "        return g(x)\n",
+         "        try:\n            return g(x)\n        except KeyError:\n            pass\n"),
+    ],
+)  # fmt: skip
+def test_bypassed_behaviour_is_seen(feature: str, old: str, new: str) -> None:
+    changed = BEFORE.replace(old, new)
+    assert changed != BEFORE
+    if feature == "statement_removed":
+        changed = BEFORE.replace("    return y\n", "")
+    assert evidence(changed)[feature] == 1.0
+    assert evidence(BEFORE.replace("<", "<="))[feature] == 0.0
+
+
+def test_a_constant_of_the_test_written_into_the_code_is_seen() -> None:
+    changed = BEFORE.replace("x.size < y", "x.size < 41")
+    assert evidence(changed, test_literals=frozenset({"41"}))["test_literal"] == 1.0
+    assert evidence(changed, test_literals=frozenset({"42"}))["test_literal"] == 0.0
+
+
+def test_an_ordinary_correction_comes_before_bypasses_of_equal_probability() -> None:
+    right = patch("right", BEFORE.replace("<", "<="), "cmp_op")
+    guarded = BEFORE.replace("    if x", "    if not y:\n        return 0\n    if x")
+    wrong = [
+        patch("guard", guarded, "guard_ins"),
+        patch("constant", BEFORE.replace("x.size < y", "True"), "cond_const"),
+        patch("attribute", BEFORE.replace("x.size", "x"), "drop_attr"),
+    ]  # fmt: skip
+    best = rank([*wrong, right])[0]
+    assert best.patch.key == "right"
+    assert any("ordinary" in reason for reason in best.reasons(WEIGHTS))
+
+
+def test_patches_that_behave_alike_support_each_other() -> None:
+    alike = [patch(k, BEFORE.replace("<", op), "cmp_op", behaviour="same")
+             for k, op in (("a", "<="), ("b", "!="))]  # fmt: skip
+    alone = patch("alone", BEFORE.replace("<", ">"), "cmp_op", behaviour="other")
+    assert rank([alone, *alike])[-1].patch.key == "alone"
+
+
+@given(st.permutations(["<=", ">", ">=", "!="]))
+def test_the_order_of_the_input_decides_nothing_but_ties(operators: list[str]) -> None:
+    prior = {"<=": 0.1, ">": 0.05, ">=": 0.01, "!=": 0.001}
+    patches = [patch(o, BEFORE.replace("<", o), "cmp_op", probability=prior[o]) for o in operators]
+    assert [item.patch.key for item in rank(patches)] == ["<=", ">", ">=", "!="]
+
+
+def test_nothing_to_rank_gives_nothing() -> None:
+    assert rank([]) == ()
+
+
+def test_fitting_learns_which_feature_tells_right_from_wrong() -> None:
+    task = [LabelledPatch({"exit_added": 0.0}, False), LabelledPatch({"exit_added": 1.0}, True)]
+    weights = fit([task] * 40, {"exit_added": -1.0, "natural": 1.5})
+    assert weights["exit_added"] > 0
+    assert weights["natural"] == pytest.approx(1.5)
+
+
+def test_fitting_reaches_the_stationary_point_of_the_penalised_likelihood() -> None:
+    from math import exp
+
+    task = [LabelledPatch({"a": 2.0}, True), LabelledPatch({"a": 0.5}, False)]
+    w = fit([task] * 3, {"a": 0.2}, strength=2.0)["a"]
+    assert 2.0 * (w - 0.2) == pytest.approx(3 * 1.5 / (1 + exp(1.5 * w)), abs=1e-4)
+
+
+def test_without_wrong_patches_the_weights_stay_and_a_prior_is_demanded() -> None:
+    assert fit([[LabelledPatch({"a": 1.0}, True)]], {"a": 0.3}) == {"a": 0.3}
+    with pytest.raises(BadInput, match="strength"):
+        fit([], strength=0)
