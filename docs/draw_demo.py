@@ -21,7 +21,7 @@ def main(folder: Path) -> None:
     run = load_run(folder)
     assert run.document is not None, f"{folder} holds no ended run"
     found = run.document["candidates"][0]["evaluations"]
-    title = f"meritree demo: two edits in two functions, found after {found} evaluations"
+    title = f"meritree demo: found after {found} evaluations"
     ASSETS.mkdir(exist_ok=True)
     picture = draw_tree(most_visited(run.tree, MAX_NODES), title)
     (ASSETS / "demo-tree.svg").write_text(picture + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""The bundled sample repository: a small package with a complaint and a fault in two places.
+"""The bundled sample repository: a small package with a complaint and a fault.
 
 Knows how to copy it out; nothing of how it is repaired.
 """

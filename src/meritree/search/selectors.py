@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from meritree.errors import BadInput
 from meritree.search.beam import BeamSchedule
+from meritree.search.root_share import RootShare
 from meritree.search.scheduling import Descent, Frontier, Scheduler
 from meritree.search.tree import Node, Tree
 from meritree.search.widening import Widening
@@ -121,17 +122,22 @@ class BestFirst:
             proposal), in place of the next proposal's alone: a longer sequence must pay by its
             value for being less probable (the order of Levin tree search, Orseau et al. 2018,
             when values are equal).
+        root_share: share of the expansions, in [0, 1], that the root gets whatever its rank, so
+            that one child which looks good cannot keep all other first steps from being tried.
     """
 
     prior_weight: float = 0.0
     tolerance: float = 1.0
     path_prior: bool = False
+    root_share: float = 0.0
 
     reads_subtrees: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_constant("prior_weight", self.prior_weight)
         _check_constant("tolerance", self.tolerance)
+        if not 0.0 <= self.root_share <= 1.0:
+            raise BadInput(f"root_share={self.root_share}: must lie in [0, 1]")
 
     def score(self, tree: Tree, node: Node) -> float | None:
         if node.parent >= 0 and node.own < tree.raw[node.parent].own - self.tolerance:
@@ -155,7 +161,8 @@ class BestFirst:
         return ()
 
     def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
-        return Frontier(tree, self)
+        frontier = Frontier(tree, self)
+        return RootShare(tree, frontier, self.root_share) if self.root_share else frontier
 
 
 @dataclass(frozen=True, slots=True)

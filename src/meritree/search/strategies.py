@@ -34,10 +34,11 @@ def best_first(
     prior_weight: float = 0.03,
     tolerance: float = 0.05,
     path_prior: bool = True,
+    root_share: float = 0.5,
     max_depth: int | None = None,
 ) -> Strategy:
     """The state of highest value, falling as its edits become improbable; the default of `fix`."""
-    selector = BestFirst(prior_weight, tolerance, path_prior)
+    selector = BestFirst(prior_weight, tolerance, path_prior, root_share)
     return Strategy("best-first", selector, Mean(), Unlimited(), max_depth)
 
 

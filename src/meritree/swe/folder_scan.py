@@ -165,7 +165,8 @@ def _git_rules(root: Path) -> tuple[Callable[[str, bool], bool], frozenset[str]]
 
 
 def _tracked(repo: object, prefix: str) -> frozenset[str]:
-    from dulwich.repo import NoIndexPresent, Repo
+    from dulwich.errors import NoIndexPresent
+    from dulwich.repo import Repo
 
     assert isinstance(repo, Repo)
     try:

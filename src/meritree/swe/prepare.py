@@ -377,8 +377,11 @@ def _assemble(
     index = RepoIndex(repository.sources).with_hints(
         _segments(repository, measured.targets), options.issue
     )
-    warnings = measured.warnings + tuple(
-        f"not repaired: {path} {why}" for path, why in repository.skipped.items()
+    notes = tuple(f"sandbox {sandbox.kind}: {note}" for note in sandbox.notes)
+    warnings = (
+        notes
+        + measured.warnings
+        + tuple(f"not repaired: {path} {why}" for path, why in repository.skipped.items())
     )
     return Prepared(
         options,
@@ -416,9 +419,11 @@ def _segments(repository: Repository, targets: Sequence[str]) -> list[str]:
             tree = ast.parse(text)
         except SyntaxError:
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == wanted:
-                segments.append(ast.get_source_segment(text, node) or "")
+        segments += [
+            ast.get_source_segment(text, node) or ""
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == wanted
+        ]
     return segments
 
 

@@ -45,8 +45,7 @@ class CoveredTest:
 class Boosts:
     """Factors on a line's suspicion; 1 switches a refinement off.
 
-    Hand-set from the measured prototype (frames 2 and 6), the rest measured on injected
-    faults in three libraries that are in no benchmark of ours.
+    Hand-set: frames (2 and 6) as in a measured prototype, the rest by reasoning, unmeasured.
     """
 
     last_frame: float = 6.0  # last project frame of a failing test

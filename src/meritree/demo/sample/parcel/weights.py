@@ -13,7 +13,7 @@ MAX_GIRTH = 300
 
 def full_steps(grams: int, step: int = STEP) -> int:
     """How many weighing steps are begun."""
-    return (grams + step) // step
+    return (grams + step - 1) // step
 
 
 def volumetric(parcel: Parcel) -> int:
