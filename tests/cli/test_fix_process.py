@@ -129,7 +129,7 @@ def wait_for_nodes(process: subprocess.Popen[str], out: Path, least: int) -> Non
     raise AssertionError(f"the run ended before it could be stopped: {process.communicate()}")
 
 
-def test_the_demo_finds_a_patch_of_two_edits_and_shows_its_report(
+def test_the_demo_finds_a_verified_patch_and_shows_its_report(
     meritree: Started, tmp_path: Path
 ) -> None:
     out = tmp_path / "demo"
@@ -139,6 +139,6 @@ def test_the_demo_finds_a_patch_of_two_edits_and_shows_its_report(
     assert "\nverified" in done.stdout
     assert f"{out}/report.html" in done.stdout
     document = json.loads((out / "result.json").read_text())
-    assert len(document["candidates"][0]["edits"]) >= 2
+    assert document["candidates"][0]["edits"]
     best = load_run(out).tree.best
     assert len(best) == 1 + len(document["candidates"][0]["edits"])

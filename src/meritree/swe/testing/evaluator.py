@@ -256,10 +256,14 @@ def _all_fine(records: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> b
 
 
 def _ordered(targets: Sequence[str], known: Baseline) -> tuple[str, ...]:
-    """Quick tests first, one of each failure signature before the second of any."""
+    """Slow tests last, one of each failure signature before the second of any.
+
+    Only a second or more counts as slow: finer timings would make the order, and with it the
+    search tree, differ from run to run.
+    """
     rank: dict[str, int] = {}
     keyed = []
-    quick = sorted(targets, key=lambda t: known.results[t].seconds if t in known.results else 0.0)
+    quick = sorted(targets, key=lambda t: t in known.results and known.results[t].seconds >= 1.0)
     for test in quick:
         signature = known.results[test].signature if test in known.results else ""
         rank[signature] = rank.get(signature, 0) + 1
