@@ -95,7 +95,9 @@ def test_a_beam_judges_a_level_only_when_all_of_its_tickets_are_answered() -> No
 
 
 def test_best_first_leaves_a_state_whose_proposals_become_improbable() -> None:
-    engine = SearchTree(make_strategy("best-first", prior_weight=0.1, tolerance=1.0))
+    engine = SearchTree(
+        make_strategy("best-first", prior_weight=0.1, tolerance=1.0, root_share=0.0)
+    )
     engine.start("root", Estimate(0.5), next_prior=0.5)
     ticket = engine.ask()
     assert ticket is not None
@@ -113,3 +115,16 @@ def test_best_first_never_expands_a_state_far_below_its_parent() -> None:
         assert ticket is not None
         assert ticket.node == 0
         engine.tell(ticket, Child(key, None, Estimate(0.4)))
+
+
+def test_best_first_gives_the_root_its_share_of_the_expansions() -> None:
+    engine = SearchTree(make_strategy("best-first", root_share=0.5))
+    engine.start("root", Estimate(0.1), next_prior=0.1)
+    nodes = []
+    for key in range(40):
+        ticket = engine.ask()
+        assert ticket is not None
+        nodes.append(ticket.node)
+        engine.tell(ticket, Child(key, None, Estimate(0.9), prior=0.1, next_prior=0.1))
+    assert nodes.count(0) >= 20
+    assert len(set(nodes)) > 1
