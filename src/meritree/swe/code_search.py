@@ -86,7 +86,7 @@ class SearchLimits:
 
     stop_at_first: bool = False
     most_found: int = 10
-    patience: int = 60
+    patience: int = 250
     patience_share: float = 0.1
 
 
