@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from meritree.errors import BadInput
+from meritree.run import sandbox as sandbox_module
 from meritree.run.sandbox import (
     KINDS,
     Completed,
@@ -30,7 +31,7 @@ from meritree.run.sandbox import (
 def sandbox_of(kind: str) -> Sandbox:
     try:
         return choose(kind)
-    except SandboxError as error:
+    except BadInput as error:
         pytest.skip(f"{kind}: {error}")
 
 
@@ -459,6 +460,38 @@ def test_kinds_are_named_and_described_strongest_first() -> None:
     assert "limits only" in "".join(choose("rlimits").notes)
     with pytest.raises(BadInput, match="no sandbox kind 'jail'"):
         choose("jail")
+
+
+@pytest.fixture
+def fresh_trials() -> Iterator[None]:
+    sandbox_module._probe.cache_clear()
+    yield
+    sandbox_module._probe.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
+def test_a_missing_bubblewrap_is_refused_with_the_way_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, fresh_trials: None
+) -> None:
+    monkeypatch.setattr(sandbox_module, "_bubblewrap", lambda: None)
+    with pytest.raises(BadInput, match=r"bwrap is not installed .*apt-get install bubblewrap"):
+        choose("bubblewrap")
+    assert choose("auto").kind in ("landlock", "rlimits")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
+def test_a_bubblewrap_that_is_installed_but_refused_does_not_count_as_available(
+    monkeypatch: pytest.MonkeyPatch, fresh_trials: None, tmp_path: Path
+) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sandbox_module, "_bubblewrap", lambda: str(broken))
+    found = describe()[0]
+    assert (found.name, found.available) == ("bubblewrap", False)
+    assert "No permissions" in found.reason
+    with pytest.raises(BadInput, match="No permissions"):
+        choose("bubblewrap")
 
 
 def test_no_descriptor_and_no_process_is_left_behind(sandbox: Sandbox, work: Path) -> None:

@@ -37,7 +37,7 @@ _Stream = int | IO[Any] | None
 
 
 class SandboxError(MeritreeError):
-    """A confined program could not be started, or the kind does not work on this machine."""
+    """A confined program could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +250,7 @@ def choose(kind: str = "auto") -> Sandbox:
     """Return the sandbox of a kind, or the strongest that works here (``auto``).
 
     Raises:
-        BadInput: no such kind.
-        SandboxError: it does not work on this machine; the message says why.
+        BadInput: no such kind, or it does not work on this machine; the message says why.
     """
     if kind != "auto" and kind not in KINDS:
         raise BadInput(f"no sandbox kind {kind!r}; allowed are auto, {', '.join(KINDS)}")
@@ -259,16 +258,17 @@ def choose(kind: str = "auto") -> Sandbox:
         sandbox, reason = _probe(name)
         if sandbox is not None:
             return sandbox
-    raise SandboxError(f"sandbox kind {kind} does not work here: {reason}")
+    works = ", ".join(found.name for found in describe() if found.available) or "none"
+    raise BadInput(f"sandbox kind {kind} does not work here: {reason}; kinds that work: {works}")
 
 
-def describe() -> list[Kind]:
+def describe() -> tuple[Kind, ...]:
     """Every kind, strongest first, tried on this machine."""
     found = []
     for name in KINDS:
         sandbox, reason = _probe(name)
         found.append(Kind(name, sandbox is not None, reason))
-    return found
+    return tuple(found)
 
 
 @functools.cache
@@ -277,7 +277,7 @@ def _probe(kind: str) -> tuple[Sandbox | None, str]:
     if sys.platform != "linux" and kind != "rlimits":
         return None, f"needs Linux, this is {sys.platform}"
     if kind == "bubblewrap" and _bubblewrap() is None:
-        return None, "bwrap is not installed (Debian, Ubuntu, Fedora: the package bubblewrap)"
+        return None, "bwrap is not installed (`apt-get install bubblewrap`, or the like)"
     bare = Sandbox(kind, _STRENGTH[kind])
     try:
         process = bare.launch(["true"], cwd=Path("/"), stderr=subprocess.PIPE)
