@@ -110,6 +110,7 @@ class CodeSearch:
     transpositions: int = 0
     first_found_at: int | None = None
     stopped_because: str = ""
+    _best: int = 0
     _texts: dict[int, Files] = field(default_factory=dict)
     _proposals: dict[int, tuple[Proposed, str]] = field(default_factory=dict)
 
@@ -150,7 +151,7 @@ class CodeSearch:
 
     def best(self) -> int:
         """The node with the highest own value (first made wins ties)."""
-        return max(self.states, key=lambda n: (self.states[n].estimate.mean, -n))
+        return self._best
 
     def _edited(self, changed: Files, edit: Edit) -> str:
         text = changed.get(edit.path)
@@ -253,26 +254,24 @@ class CodeSearch:
 
     def _finish(self, ticket: Ticket, outcome: Outcome) -> None:
         # The estimate is for whoever reads the journal; a replay judges the outcome anew.
-        proposed, _ = self._proposals[ticket.id]
-        edits = (*self.path(ticket.node), proposed.edit)
-        seen = self.judge(outcome, edits, proposed.probability)
-        estimate = {
-            "mean": seen.mean,
-            "channels": dict(seen.channels),
-            "reasons": dict(seen.reasons),
+        estimate = self._judged(ticket, outcome)
+        shown = {
+            "mean": estimate.mean,
+            "channels": dict(estimate.channels),
+            "reasons": dict(estimate.reasons),
         }
-        self._record(
-            "outcome", {"ticket": ticket.id, "estimate": estimate, **encode_outcome(outcome)}
-        )
-        self._absorb(ticket, outcome)
+        self._record("outcome", {"ticket": ticket.id, "estimate": shown, **encode_outcome(outcome)})
+        self._absorb(ticket, outcome, estimate)
 
-    def _absorb(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _judged(self, ticket: Ticket, outcome: Outcome) -> Estimate:
+        proposed, _ = self._proposals[ticket.id]
+        return self.judge(outcome, (*self.path(ticket.node), proposed.edit), proposed.probability)
+
+    def _absorb(self, ticket: Ticket, outcome: Outcome, estimate: Estimate) -> None:
         """Everything that a judged candidate changes, live and in a replay."""
         proposed, key = self._proposals.pop(ticket.id)
         parent = self.states[ticket.node]
         self.evaluations += 1
-        edits = (*self.path(ticket.node), proposed.edit)
-        estimate = self.judge(outcome, edits, proposed.probability)
         self.policy.tell(parent.key, proposed.edit, key, outcome)
         closed = outcome.passed_all or not self.policy.allows(key)
         node = self.tree.tell(ticket, self._child(ticket, proposed, key, estimate, closed))
@@ -288,6 +287,8 @@ class CodeSearch:
                 proposed.probability,
                 self.evaluations,
             )
+            if estimate.mean > self.states[self._best].estimate.mean:
+                self._best = node.id
             self._note_found(node.id)
         for amendment in outcome.amended:
             self._amend(amendment)
@@ -312,7 +313,8 @@ class CodeSearch:
             return
         node, state = known.id, self.states[known.id]
         state.outcome = amendment.outcome
-        state.estimate = self.judge(amendment.outcome, self.path(node), 0.0)
+        state.estimate = self.judge(amendment.outcome, self.path(node), state.probability)
+        self._best = max(self.states, key=lambda n: (self.states[n].estimate.mean, -n))
         self._note_found(node)
 
     def _child(
@@ -364,11 +366,13 @@ class CodeSearch:
             for kind, payload in events:
                 if kind == "outcome":
                     waiting.pop(payload["ticket"])
-                    self._absorb(tickets.pop(payload["ticket"]), decode_outcome(payload))
+                    ticket, outcome = tickets.pop(payload["ticket"]), decode_outcome(payload)
+                    self._absorb(ticket, outcome, self._judged(ticket, outcome))
                     continue
-                ticket = self.tree.ask()
-                if ticket is None or ticket.id != payload["ticket"]:
+                asked = self.tree.ask()
+                if asked is None or asked.id != payload["ticket"]:
                     raise _other_version()
+                ticket = asked
                 proposed = self._propose(ticket)
                 if kind == "exhausted":
                     self.tree.tell(ticket, EXHAUSTED)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from meritree.errors import BadInput, HarnessError
+from meritree.run.sandbox import choose
 from meritree.swe.testing import decode, plain
 from meritree.swe.testing.detect import detect_command, detect_python
-from meritree.swe.testing.sandbox import Launcher, LocalLauncher
+from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.server import Server, Setting, check_interpreter, write_files
 from meritree.swe.testing.types import (
     Baseline,
@@ -94,7 +95,7 @@ class TestSession:
             check_interpreter(python)
         folder = scratch or Path(tempfile.mkdtemp(prefix="meritree-"))
         setting = Setting(
-            pristine, command, python, sandbox or LocalLauncher(), limits or TestLimits(), seed
+            pristine, command, python, sandbox or choose("rlimits"), limits or TestLimits(), seed
         )
         session = cls(setting, folder, scratch is None)
         try:
