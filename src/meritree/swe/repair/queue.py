@@ -18,7 +18,7 @@ from meritree.swe.repair.localize import LineSuspicion
 EditFactory = Callable[[str, str, int, str], Iterator[Edit]]
 Bias = Callable[[Edit, str], float]
 
-_CHUNK = 24  # edits drawn from a generator at a time; inside a chunk they are sorted
+_CHUNK = 24  # edits drawn at a time to be sorted, where a bias changes the generator's own order
 _PRESENT = 0.3  # share of (line, template) pairs that have an edit, to scale probabilities
 _MASS = 3.0  # sum of the shares of the edits of such a pair, likewise
 
@@ -240,7 +240,7 @@ class StateQueue:
     def _fill(self, arm: _Arm) -> bool:
         """Draw the next chunk of new edits into the buffer, least likely first."""
         while not arm.buffer:
-            chunk = list(islice(arm.edits, _CHUNK))
+            chunk = list(islice(arm.edits, _CHUNK if self._bias else 1))
             if not chunk:
                 return False
             fresh = [(self._prior(edit), edit) for edit in chunk if self._new(edit)]
