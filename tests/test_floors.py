@@ -16,9 +16,11 @@ FLOORS = {
     "view": 4, "studies": 4, "bench": 4, "demo": 4,
     "swe": 3,
     "search": 2,
-    "value": 1, "run": 1, "stats": 1,
+    "value": 1, "objectives": 1, "run": 1, "stats": 1,
 }  # fmt: skip
 EVERYWHERE = {"errors", "__version__", "typing"}
+# The one import between rooms of a floor: heads of values are made of losses.
+SAME_FLOOR = {("value", "objectives")}
 # The harness runs inside the user's interpreter: it may import nothing of ours but itself.
 HARNESS = ("swe", "harness")
 FILES = [
@@ -53,6 +55,8 @@ def test_a_room_imports_only_from_lower_floors(file: Path) -> None:
         if other in EVERYWHERE or other == room:
             continue
         assert other in FLOORS, f"{name} is no room"
+        if (room, other) in SAME_FLOOR:
+            continue
         assert FLOORS[other] < FLOORS[room], f"{room} may not import {name}"
 
 

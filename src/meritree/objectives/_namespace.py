@@ -1,0 +1,144 @@
+"""Which array library the arguments belong to, and whether their shapes fit together.
+
+Looks only at shapes and dtypes, which are static while `jit`, `vmap` or `torch.compile` trace.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
+
+from meritree.errors import BadInput
+
+try:
+    import array_api_compat
+except ImportError as error:  # pragma: no cover - the extra is installed wherever this is tested
+    raise BadInput(
+        "arrays need the package array-api-compat: pip install 'meritree[values]'"
+    ) from error
+
+Array: TypeAlias = Any
+"""An array of any library that follows the Array API standard."""
+
+Namespace: TypeAlias = Any
+"""The module with that library's functions, as array-api-compat returns it."""
+
+_KINDS = {"float": "real floating", "int": "integral", "bool": "bool"}
+
+
+class _Spec(NamedTuple):
+    kind: str  # float | int | bool
+    first: tuple[str, ...]  # named axes before the free ones
+    free: bool  # whether there are free leading axes
+    last: tuple[str, ...]  # named axes after the free ones
+
+
+@cache
+def _parse(spec: str) -> _Spec:
+    words = spec.split()
+    kind = words.pop(0) if words and words[0] in _KINDS else "float"
+    if "..." not in words:
+        return _Spec(kind, tuple(words), False, ())
+    at = words.index("...")
+    return _Spec(kind, tuple(words[:at]), True, tuple(words[at + 1 :]))
+
+
+def namespace(*arrays: Array) -> Namespace:
+    """The array namespace shared by the arguments; numbers and None are passed over.
+
+    Raises:
+        BadInput: no argument is an array, or they belong to different libraries.
+    """
+    found = [x for x in arrays if x is not None and not isinstance(x, (bool, int, float))]
+    try:
+        return array_api_compat.array_namespace(*found)
+    except TypeError as error:
+        kinds = ", ".join(sorted({f"{type(x).__module__}.{type(x).__name__}" for x in found}))
+        raise BadInput(
+            f"expected arrays of one library, got {kinds or 'only numbers'}: "
+            "convert all arguments to NumPy, PyTorch or JAX arrays"
+        ) from error
+
+
+def check(where: str, /, **arguments: tuple[Array, str]) -> Namespace:
+    """The array namespace of the arguments, once their shapes and dtypes are found to agree.
+
+    A spec reads like ``"T ... A"`` or ``"int ..."``: an optional dtype kind (float when left out),
+    named axes, and ``...`` for free axes; equal names are equal lengths, ``T+1`` is one more than
+    ``T``. Numbers and arrays without axes fit wherever no named axis follows ``...``; None fits
+    everywhere.
+
+    Args:
+        where: name of the function whose arguments these are, for the message.
+        arguments: by name, the array and its spec.
+
+    Raises:
+        BadInput: a shape or a dtype does not fit; names the argument, its shape and the way out.
+    """
+    xp = namespace(*(array for array, _ in arguments.values()))
+    sizes: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, (array, text) in arguments.items():
+        spec = _parse(text)
+        if array is None:
+            continue
+        if isinstance(array, (bool, int, float)):
+            if spec.last:
+                raise BadInput(f"{where}: {name} is the number {array}; give an array [{text}]")
+            continue
+        if not xp.isdtype(array.dtype, _KINDS[spec.kind]):
+            raise BadInput(
+                f"{where}: {name} has dtype {array.dtype}, expected {_KINDS[spec.kind]}: "
+                f"convert it before the call"
+            )
+        _bind(where, name, tuple(array.shape), spec, text, sizes)
+    return xp
+
+
+def _bind(
+    where: str,
+    name: str,
+    shape: tuple[int, ...],
+    spec: _Spec,
+    text: str,
+    sizes: dict[str, tuple[tuple[int, ...], str]],
+) -> None:
+    if shape == () and spec.free and not spec.last:
+        return
+    named = len(spec.first) + len(spec.last)
+    if len(shape) < named or (len(shape) > named and not spec.free):
+        raise BadInput(f"{where}: {name} has shape {shape}, expected axes [{text}]")
+    stop = len(shape) - len(spec.last)
+    parts: list[tuple[str, tuple[int, ...]]]
+    parts = [(axis, (size,)) for axis, size in zip(spec.first, shape, strict=False)]
+    if spec.free:
+        parts.append(("...", shape[len(spec.first) : stop]))
+    parts += [(axis, (size,)) for axis, size in zip(spec.last, shape[stop:], strict=True)]
+    for axis, size in parts:
+        key, size = ("T", (size[0] - 1,)) if axis == "T+1" else (axis, size)
+        if axis.isdigit():
+            known, owner = (int(axis),), "the function"
+        else:
+            known, owner = sizes.setdefault(key, (size, name))
+        if known != size:
+            axes = "leading axes" if axis == "..." else f"axis {axis}"
+            raise BadInput(
+                f"{where}: {name} has shape {shape}, read as [{text}]; its {axes} should agree "
+                f"with {owner}, where {key} is {', '.join(map(str, known)) or 'empty'}: "
+                "reshape or index it, nothing is broadcast"
+            )
+
+
+def take(xp: Namespace, x: Array, index: Array, trailing: int = 0) -> Array:
+    """The entry of ``x`` chosen by ``index`` on the axis before the last ``trailing`` ones.
+
+    Args:
+        xp: the array namespace.
+        x: [..., A, (trailing axes)].
+        index: integers [...], in [0, A).
+        trailing: how many axes follow the chosen one.
+
+    Returns:
+        [..., (trailing axes)].
+    """
+    chosen = xp.reshape(index, (*index.shape, *(1,) * (trailing + 1)))
+    return xp.squeeze(xp.take_along_axis(x, chosen, axis=-1 - trailing), axis=-1 - trailing)

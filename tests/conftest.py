@@ -1,0 +1,78 @@
+"""The array libraries that objectives and value heads are tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+LIBRARIES = ["numpy", "torch", "jax", "array_api_strict"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One array library, double precision, with its way to make arrays and gradients."""
+
+    name: str
+
+    def array(self, values: Any) -> Any:
+        """Floats become float64, integers int64, booleans stay."""
+        import numpy as np
+
+        x = np.asarray(values)
+        x = x.astype({"f": np.float64, "i": np.int64, "b": np.bool_}[x.dtype.kind])
+        if self.name == "torch":
+            import torch
+
+            return torch.asarray(x)
+        if self.name == "jax":
+            import jax.numpy
+
+            return jax.numpy.asarray(x)
+        if self.name == "array_api_strict":
+            import array_api_strict
+
+            return array_api_strict.asarray(x)
+        return x
+
+    def numpy(self, x: Any) -> Any:
+        """The array as NumPy."""
+        import numpy as np
+
+        return x.detach().numpy() if self.name == "torch" else np.asarray(x)
+
+    def gradient(self, function: Callable[[Any], Any], at: Any) -> Any:
+        """d sum(function(x)) / dx at ``at``, as NumPy."""
+        import numpy as np
+
+        if self.name == "torch":
+            x = self.array(at).requires_grad_()
+            function(x).sum().backward()
+            return x.grad.numpy()
+        import jax
+
+        return np.asarray(jax.grad(lambda x: function(x).sum())(self.array(at)))
+
+
+@pytest.fixture(params=LIBRARIES)
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Every array library in turn."""
+    yield from _double_precision(request.param)
+
+
+@pytest.fixture(params=["torch", "jax"])
+def differentiable(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """The libraries with gradients in turn."""
+    yield from _double_precision(request.param)
+
+
+def _double_precision(name: str) -> Iterator[Backend]:
+    if name == "jax":
+        import jax
+
+        with jax.enable_x64(True):
+            yield Backend(name)
+    else:
+        yield Backend(name)
