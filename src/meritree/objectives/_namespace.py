@@ -114,7 +114,8 @@ def _bind(
         parts.append(("...", shape[len(spec.first) : stop]))
     parts += [(axis, (size,)) for axis, size in zip(spec.last, shape[stop:], strict=True)]
     for axis, size in parts:
-        key, size = ("T", (size[0] - 1,)) if axis == "T+1" else (axis, size)
+        key = "T" if axis == "T+1" else axis
+        size = size if key == axis else (size[0] - 1, *size[1:])
         if axis.isdigit():
             known, owner = (int(axis),), "the function"
         else:
