@@ -108,14 +108,15 @@ def _bind(
     if len(shape) < named or (len(shape) > named and not spec.free):
         raise BadInput(f"{where}: {name} has shape {shape}, expected axes [{text}]")
     stop = len(shape) - len(spec.last)
-    parts: list[tuple[str, tuple[int, ...]]]
-    parts = [(axis, (size,)) for axis, size in zip(spec.first, shape, strict=False)]
+    parts: list[tuple[str, tuple[int, ...]]] = []
+    parts += [(axis, (size,)) for axis, size in zip(spec.first, shape, strict=False)]
     if spec.free:
         parts.append(("...", shape[len(spec.first) : stop]))
     parts += [(axis, (size,)) for axis, size in zip(spec.last, shape[stop:], strict=True)]
     for axis, size in parts:
-        key = "T" if axis == "T+1" else axis
-        size = size if key == axis else (size[0] - 1, *size[1:])
+        key = axis
+        if axis == "T+1":
+            key, size = "T", (size[0] - 1,)
         if axis.isdigit():
             known, owner = (int(axis),), "the function"
         else:
