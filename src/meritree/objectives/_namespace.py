@@ -113,14 +113,12 @@ def _bind(
     if spec.free:
         parts.append(("...", shape[len(spec.first) : stop]))
     parts += [(axis, (size,)) for axis, size in zip(spec.last, shape[stop:], strict=True)]
-    for axis, size in parts:
-        key = axis
-        if axis == "T+1":
-            key, size = "T", (size[0] - 1,)
+    for axis, found in parts:
+        key = "T" if axis == "T+1" else axis
+        size = (found[0] - 1,) if axis == "T+1" else found
         if axis.isdigit():
-            known, owner = (int(axis),), "the function"
-        else:
-            known, owner = sizes.setdefault(key, (size, name))
+            sizes.setdefault(key, ((int(axis),), "the function"))
+        known, owner = sizes.setdefault(key, (size, name))
         if known != size:
             axes = "leading axes" if axis == "..." else f"axis {axis}"
             raise BadInput(
