@@ -24,6 +24,7 @@ from meritree.cli.session import (
     report_meritree_error,
 )
 from meritree.cli.show import show
+from meritree.cli.study import study
 from meritree.cli.systems import systems
 from meritree.errors import MeritreeError
 
@@ -53,7 +54,7 @@ def _common(
     """Common options; they act through their callbacks."""
 
 
-for _command in (fix, resume, demo, show, systems, doctor):
+for _command in (fix, resume, demo, show, study, systems, doctor):
     app.command()(_command)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

@@ -1,16 +1,25 @@
 """The registry of the 119 systems: what each is, where it lives, how far it has come.
 
-The list itself is data (systems.tsv); what has come to work is recorded here.
+The list itself is data (systems.tsv); how far a system has come follows from its study's file
+and its stored result. No study is imported to list them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from meritree.errors import BadInput
+
+if TYPE_CHECKING:
+    from meritree.studies.study import Study
 
 State = Literal["works", "part", "planned"]
 Verdict = Literal["holds", "holds in part", "inconclusive", "does not hold"]
@@ -58,6 +67,65 @@ def systems() -> tuple[System, ...]:
     table = (files("meritree.studies") / "systems.tsv").read_text("utf-8")
     rows = (line.split("\t") for line in table.splitlines() if line.strip())
     return tuple(
-        System(number, name, title, room, *_PROGRESS.get(number, ("planned", "")))
-        for number, name, room, title in rows
+        _with_progress(System(number, name, title, room)) for number, name, room, title in rows
+    )
+
+
+def system_named(wanted: str) -> System:
+    """The system of a short name or a number (``dr-es``, ``S033``, ``s33``).
+
+    Raises:
+        BadInput: there is none; the nearest names are given.
+    """
+    text = wanted.strip().lower()
+    number = text.removeprefix("s")
+    for system in systems():
+        if text == system.name or (number.isdigit() and int(number) == int(system.id[1:])):
+            return system
+    near = get_close_matches(text, [system.name for system in systems()], n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "`meritree systems` lists all"
+    raise BadInput(f"no system is called {wanted!r}; {hint}")
+
+
+def study_named(wanted: str) -> Study:
+    """The study of a system, by short name or number.
+
+    Raises:
+        BadInput: no such system, or its study is not written yet.
+    """
+    system = system_named(wanted)
+    module = _module(system)
+    if module is None:
+        ready = ", ".join(one.name for one in systems() if one.study) or "none yet"
+        raise BadInput(
+            f"{system.id} {system.name} ({system.title}) has no study yet; there are: {ready}"
+        )
+    study: Study = import_module(module).STUDY
+    return study
+
+
+def _module(system: System) -> str | None:
+    """Dotted name of the study, found by its file: nothing is imported to list the systems."""
+    name = system.name.replace("-", "_")
+    path = files("meritree.studies") / system.room / f"{name}.py"
+    return f"meritree.studies.{system.room}.{name}" if path.is_file() else None
+
+
+def _with_progress(system: System) -> System:
+    """A stored full run makes a system work; what it says of its part and verdict is shown."""
+    state, note = _PROGRESS.get(system.id, ("planned", ""))
+    module = _module(system)
+    if module is None:
+        return replace(system, state=state, note=note)
+    path = files("meritree.studies") / "results" / f"{system.name}.json"
+    full = json.loads(path.read_text("utf-8")).get("full") if path.is_file() else None
+    if full is None:
+        return replace(system, state="part", note=note or "not yet measured", study=module)
+    part = full.get("part", "")
+    return replace(
+        system,
+        state="part" if part else "works",
+        note=part or note,
+        verdict=full["verdict"],
+        study=module,
     )

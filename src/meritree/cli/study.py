@@ -1,0 +1,154 @@
+"""`meritree study NAME`: run a system's study and show its verdict."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meritree.cli.session import write_json
+from meritree.errors import BadInput
+
+if TYPE_CHECKING:
+    from meritree.studies.result import Result
+    from meritree.studies.study import ScaleName, Study
+
+
+def study(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Short name or number (`S033`).")],
+    scale: Annotated[
+        str, typer.Option(metavar="smoke|full", help="Seconds for a look, or the whole study.")
+    ] = "full",
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", help="How many seeds.", show_default="the scale's")
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes side by side.")] = 1,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the stored result; exit 1 if it differs.")
+    ] = False,
+    store: Annotated[
+        bool, typer.Option("--store", help="Keep the result with the package (for developers).")
+    ] = False,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the run.", show_default="a state folder"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> int:
+    """Measure a paper's claim: table, verdict, figure.
+
+    A stopped run goes on when the same command is given again.
+    """
+    from meritree.studies.registry import study_named
+    from meritree.studies.study import SCALES
+
+    context.obj.json = json
+    if scale not in SCALES:
+        raise BadInput(f"--scale {scale}: there are {' and '.join(SCALES)}")
+    declared = study_named(name)
+    folder = Path(out) if out else _state_folder() / f"{declared.name}-{scale}"
+    context.obj.folder = str(folder)
+    result = _measure(declared, scale, seeds, workers, folder, quiet=json)
+    differences = _compare(declared, result) if check else []
+    if store:
+        _keep(result, folder)
+    if json:
+        extra = {"figure": str(folder / "figure.png"), "differences": differences}
+        write_json({**result.to_json(), **extra})
+    else:
+        _show(declared, result, folder, check, differences)
+    return 1 if differences else 0
+
+
+def _state_folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "meritree" / "studies"
+
+
+def _measure(
+    study: Study, scale: ScaleName, seeds: int | None, workers: int, folder: Path, *, quiet: bool
+) -> Result:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from meritree.studies.figure import draw
+    from meritree.studies.runner import run
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(f"{study.name}, seeds", total=None)
+
+        def told(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        result = run(study, scale, seeds=seeds, out=folder, workers=workers, progress=told)
+    caption = draw(study, result.rows, folder / "figure.png")
+    result = replace(result, caption=caption)
+    from meritree.studies.result import write
+
+    (folder / "result.json").write_text(write(result.to_json()), "utf-8")
+    return result
+
+
+def _compare(study: Study, result: Result) -> list[str]:
+    from meritree.studies.result import differences, stored
+
+    kept = stored(study.name).get(result.scale)
+    if kept is None:
+        raise BadInput(
+            f"--check: no {result.scale} result of {study.name} is stored; "
+            "run without --check, or with --store to keep one"
+        )
+    return differences(study, result, kept)
+
+
+def _keep(result: Result, folder: Path) -> None:
+    import meritree.studies
+    from meritree.studies.result import store
+
+    home = Path(meritree.studies.__file__).parent / "results"
+    try:
+        store(result, home)
+        if result.scale == "full":
+            (home / f"{result.name}.png").write_bytes((folder / "figure.png").read_bytes())
+    except OSError as error:
+        raise BadInput(f"--store: {home} cannot be written: {error.strerror}") from None
+
+
+def _show(study: Study, result: Result, folder: Path, check: bool, differences: list[str]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from meritree.studies.result import table
+
+    console = Console(highlight=False)
+    head, rows = table(result.rows)
+    figures = Table(*head, title=f"{study.id} {study.name}", title_justify="left")
+    for row in rows:
+        figures.add_row(*map(escape, row))
+    console.print(figures)
+    for finding in result.findings:
+        console.print(f"[bold]{finding.outcome}[/]: {escape(finding.claim)}")
+        console.print(f"    {finding.figures}", markup=False)
+    made: Any = result.provenance
+    console.print(f"\nclaim: {study.claim}", markup=False)
+    console.print(f"verdict: [bold]{result.verdict}[/] ({result.scale} scale, "
+                  f"{len(made.seeds)} seeds, {made.seconds:g} s)")  # fmt: skip
+    if result.scale == "smoke":
+        console.print("A smoke run only shows that everything works; its verdict decides nothing.")
+    console.print(
+        f"figure: {folder / 'figure.png'}\nresult: {folder / 'result.json'}", markup=False
+    )
+    if check:
+        agree = "agrees with the stored result" if not differences else "differs from it:"
+        console.print(f"check: {agree}", markup=False)
+        for line in differences[:20]:
+            console.print(f"    {line}", markup=False)

@@ -1,0 +1,248 @@
+"""Runs a study: seeds one after the other or in processes, resumable, with progress.
+
+Rows of finished seeds are appended to a file at once, so that an interrupted run goes on
+where it stood when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from meritree import __version__
+from meritree.errors import BadInput
+from meritree.studies.result import Provenance, Result, judge
+from meritree.studies.rows import Rows, SeedRow
+from meritree.studies.study import ScaleName, Study, checked_row
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    seed: int
+    rows: tuple[SeedRow, ...]
+    seconds: float
+
+
+def run(
+    study: Study,
+    scale: ScaleName,
+    *,
+    seeds: int | None = None,
+    out: Path | None = None,
+    workers: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> Result:
+    """Measure a study and judge its claim.
+
+    Args:
+        study: what to measure.
+        scale: ``smoke`` or ``full``.
+        seeds: how many, from 0; default: the scale's own number.
+        out: folder for the rows of finished seeds; None: nothing is kept between runs.
+        workers: processes that measure seeds side by side.
+        progress: called with (seeds done, seeds in all).
+
+    Raises:
+        BadInput: a module that the study needs is missing, an impossible number, a folder that
+            holds rows of another study or of other settings.
+    """
+    check_needs(study)
+    size = study.scales[scale]
+    count = size.seeds if seeds is None else seeds
+    if count < 1:
+        raise BadInput(f"--seeds {count}: a study needs at least one seed")
+    if workers < 1:
+        raise BadInput(f"--workers {workers}: at least one process must work")
+    _share_compiled_code()
+    load = _load()
+    kept = _Kept.open(study, scale, out)
+    done = {seed: one for seed, one in kept.done.items() if seed < count}
+    progress(len(done), count)
+    todo = [seed for seed in range(count) if seed not in done]
+    for one in _measured(study, scale, todo, workers):
+        kept.add(one)
+        done[one.seed] = one
+        progress(len(done), count)
+    rows = Rows.of(row for seed in sorted(done) for row in done[seed].rows)
+    verdict, findings = judge(study, rows)
+    provenance = Provenance(
+        command=f"meritree study {study.name} --scale {scale}"
+        + (f" --seeds {count}" if count != size.seeds else ""),
+        commit=commit(),
+        seeds=tuple(sorted(done)),
+        settings=dict(size.settings),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        versions=_versions(study.needs),
+        date=datetime.date.today().isoformat(),
+        seconds=round(sum(one.seconds for one in done.values()), 1),
+        load=load,
+    )
+    return Result(study.id, study.name, scale, verdict, findings, rows, provenance, part=study.part)
+
+
+def check_needs(study: Study) -> None:
+    """Raise `BadInput` that names what is missing and how to install it."""
+    missing = [name for name in study.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BadInput(
+            f"study {study.name} needs {', '.join(missing)}; "
+            f"install the extra: pip install 'meritree[{study.extra}]'"
+        )
+
+
+def measure_seed(study: Study, scale: ScaleName, seed: int) -> _Done:
+    """Measure one seed in this process."""
+    started = time.monotonic()
+    rows = tuple(
+        SeedRow(seed, *checked_row(study, row))
+        for row in study.measure(seed, study.scales[scale].settings)
+    )
+    if not rows:
+        raise BadInput(f"study {study.name}: seed {seed} gave no row")
+    return _Done(seed, rows, time.monotonic() - started)
+
+
+def commit() -> str:
+    """Commit of the running code, ``+changes`` if it was edited since, else the version."""
+    folder = Path(__file__).parent
+    head = _git(folder, "rev-parse", "--short=10", "HEAD")
+    # In an environment inside somebody else's repository git would name that one's commit.
+    if head is None or _git(folder, "ls-files", "--error-unmatch", __file__) is None:
+        return f"version {__version__}"
+    changed = _git(folder, "status", "--porcelain", "--", str(folder.parent), ":!*/results/*")
+    return f"{head}+changes" if changed else head
+
+
+def _measured(
+    study: Study, scale: ScaleName, seeds: Iterable[int], workers: int
+) -> Iterator[_Done]:
+    todo = list(seeds)
+    if workers == 1 or len(todo) < 2:
+        for seed in todo:
+            yield measure_seed(study, scale, seed)
+        return
+    # spawn: frameworks with threads of their own do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+        waiting = [pool.submit(_measure_named, study.name, scale, seed) for seed in todo]
+        try:
+            for future in as_completed(waiting):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _measure_named(name: str, scale: ScaleName, seed: int) -> _Done:
+    from meritree.studies.registry import study_named
+
+    return measure_seed(study_named(name), scale, seed)
+
+
+class _Kept:
+    """Rows of finished seeds in ``out/rows.jsonl``; its first line says what they are of."""
+
+    def __init__(self, path: Path | None, done: dict[int, _Done]) -> None:
+        self._path = path
+        self.done = done
+
+    @classmethod
+    def open(cls, study: Study, scale: ScaleName, out: Path | None) -> _Kept:
+        if out is None:
+            return cls(None, {})
+        path = out / "rows.jsonl"
+        head = {"study": study.name, "scale": scale, "recipe": _recipe(study, scale)}
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if not path.is_file() or not path.stat().st_size:
+                path.write_text(json.dumps(head) + "\n", "utf-8")
+                return cls(path, {})
+            text = path.read_text("utf-8")
+            if not text.endswith("\n"):  # a killed process left half a line: end it
+                path.write_text(text + "\n", "utf-8")
+            lines = text.splitlines()
+        except OSError as error:
+            raise BadInput(f"--out {out}: {error.strerror}") from None
+        first = _read(lines[0])
+        if first != head:
+            told = first or {}
+            raise BadInput(
+                f"--out {out}: holds rows of {told.get('study', 'something else')} at scale "
+                f"{told.get('scale', '?')} (or of other settings or an older version of the "
+                "study); give another folder or remove rows.jsonl"
+            )
+        entries = [entry for entry in map(_read, lines[1:]) if entry]
+        done = {
+            entry["seed"]: _Done(
+                entry["seed"], tuple(SeedRow(*row) for row in entry["rows"]), entry["seconds"]
+            )
+            for entry in entries
+        }
+        return cls(path, done)
+
+    def add(self, one: _Done) -> None:
+        if self._path is None:
+            return
+        entry = {"seed": one.seed, "seconds": one.seconds, "rows": [list(r) for r in one.rows]}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    """One line, None where a killed process left half of one."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _recipe(study: Study, scale: ScaleName) -> str:
+    """Changes when the study's own file or its settings change."""
+    source = Path(study.measure.__code__.co_filename).read_bytes()
+    settings = repr(sorted(study.scales[scale].settings.items()))
+    return hashlib.sha256(source + settings.encode()).hexdigest()[:16]
+
+
+def _share_compiled_code() -> None:
+    """Let JAX keep compiled programs between runs (read by JAX when it is imported)."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "meritree" / "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
+def _versions(modules: Iterable[str]) -> Mapping[str, str]:
+    names = metadata.packages_distributions()
+    found = {"python": platform.python_version()}
+    for module in modules:
+        for distribution in names.get(module.split(".")[0], [])[:1]:
+            found[distribution] = metadata.version(distribution)
+    return found
+
+
+def _load() -> float:
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

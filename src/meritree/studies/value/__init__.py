@@ -1,0 +1,1 @@
+"""Studies of the room value/: what things are worth."""
