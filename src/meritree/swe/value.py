@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from meritree.errors import BadInput
 from meritree.swe.testing.types import Baseline, Outcome, TestResult
+from meritree.value.combine import gate, weighted_mean
 from meritree.value.estimate import Cost, Estimate
 
 CHANNELS = ("targets", "near", "changed", "kept", "clean", "suspicion", "size", "natural")
@@ -201,11 +202,11 @@ def _channels(case: _Case, off: Collection[str]) -> Iterator[tuple[str, tuple[fl
 
 def _combine(channels: Mapping[str, float], broken: bool, weights: ValueWeights) -> float:
     additive = {n: w for n, w in weights.additive.items() if n in channels and w > 0}
-    total = sum(additive.values())
-    mean = sum(w * channels[n] for n, w in additive.items()) / total if total else 0.0
+    if not additive:
+        return 0.0
+    mean: float = weighted_mean([channels[n] for n in additive], list(additive.values()))
     if broken and "kept" in channels:
-        low, high = weights.regression_gate, weights.broken_gate
-        mean *= low + (high - low) * channels["kept"]
+        mean = gate(mean, channels["kept"], weights.regression_gate, weights.broken_gate)
     return min(UNSOLVED_AT_MOST, max(0.0, mean))
 
 

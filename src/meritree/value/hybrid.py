@@ -1,7 +1,8 @@
 """Hybrid values: one estimate made of several named ones, channels and reasons kept.
 
 A combiner gets ``{name: Estimate}`` and returns an `Estimate` whose channels are the parts'
-means (the parts' own channels stay as ``name.channel``). Pure arithmetic; knows no node.
+means (the parts' own channels stay as ``name.channel``). The arithmetic is `combine`'s; knows
+no node.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from meritree.errors import BadInput
+from meritree.value import combine
 from meritree.value.estimate import Cost, Estimate
 
 Parts = Mapping[str, Estimate]
@@ -45,13 +47,12 @@ class WeightedSum:
 
     def __call__(self, parts: Parts) -> Estimate:
         _check(parts, self.weights)
-        total = sum(self.weights[name] for name in parts)
-        if not total > 0.0:
+        weights = [self.weights[name] for name in parts]
+        if not sum(weights) > 0.0:
             raise BadInput(
                 f"none of the channels present ({', '.join(parts) or 'none'}) has a weight above 0"
             )
-        mean = sum(self.weights[name] * part.mean for name, part in parts.items()) / total
-        return _join(mean, parts)
+        return _join(combine.weighted_mean(_means(parts), weights), parts)
 
     def without(self, channel: str) -> WeightedSum:
         """The same sum with one channel's weight set to 0 (an ablation)."""
@@ -70,7 +71,8 @@ class Product:
     names: frozenset[str]
 
     def __call__(self, parts: Parts) -> Estimate:
-        return _join(math.prod(parts[name].mean for name in parts if name in self.names), parts)
+        counted = {name: part for name, part in parts.items() if name in self.names}
+        return _join(combine.product(_means(counted)), parts)
 
     def without(self, channel: str) -> Product:
         """The same product with one channel left out."""
@@ -103,10 +105,8 @@ class Gate:
         if self.channel not in parts:
             raise BadInput(f"gate: no channel {self.channel!r}; there are {', '.join(parts)}")
         rest = {name: part for name, part in parts.items() if name != self.channel}
-        mean = self.inner(rest).mean
-        if parts[self.channel].mean < self.threshold:
-            mean *= self.otherwise
-        return _join(mean, parts)
+        opened = float(parts[self.channel].mean >= self.threshold)
+        return _join(combine.gate(self.inner(rest).mean, opened, self.otherwise), parts)
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,15 @@ class Schedule:
         mean = parts[self.prior].mean
         if self.evidence in parts:
             evidence = parts[self.evidence]
-            weight = self.n0 / (self.n0 + evidence.n)
-            mean = weight * mean + (1.0 - weight) * evidence.mean
+            mean = combine.visit_schedule(mean, evidence.mean, evidence.n, self.n0)
         return _join(mean, parts)
+
+
+def _means(parts: Parts) -> list[float]:
+    for name, part in parts.items():
+        if not 0.0 <= part.mean <= 1.0:
+            raise BadInput(f"channel {name!r} has value {part.mean}: must lie in [0, 1]")
+    return [part.mean for part in parts.values()]
 
 
 def _check(names: Iterable[str], known: Iterable[str]) -> None:
@@ -153,10 +159,9 @@ def _join(mean: float, parts: Parts) -> Estimate:
     channels: dict[str, float] = {}
     reasons: dict[str, str] = {}
     cost = Cost()
+    for name, mean_of_part in zip(parts, _means(parts), strict=True):
+        channels[name] = mean_of_part
     for name, part in parts.items():
-        if not 0.0 <= part.mean <= 1.0:
-            raise BadInput(f"channel {name!r} has value {part.mean}: must lie in [0, 1]")
-        channels[name] = part.mean
         reasons[name] = "; ".join(part.reasons.values()) or f"{name} says {part.mean:.3g}"
         channels.update({f"{name}.{key}": value for key, value in part.channels.items()})
         reasons.update({f"{name}.{key}": text for key, text in part.reasons.items()})
