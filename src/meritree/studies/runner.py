@@ -69,7 +69,8 @@ def run(
     if workers < 1:
         raise BadInput(f"--workers {workers}: at least one process must work")
     _share_compiled_code()
-    load = _load()
+    # Both belong to the start: files may be edited while a long study runs.
+    load, measured = _load(), commit()
     kept = _Kept.open(study, scale, out)
     done = {seed: one for seed, one in kept.done.items() if seed < count}
     progress(len(done), count)
@@ -83,7 +84,7 @@ def run(
     provenance = Provenance(
         command=f"meritree study {study.name} --scale {scale}"
         + (f" --seeds {count}" if count != size.seeds else ""),
-        commit=commit(),
+        commit=measured,
         seeds=tuple(sorted(done)),
         settings=dict(size.settings),
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
