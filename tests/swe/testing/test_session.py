@@ -181,6 +181,40 @@ def test_hanging_hungry_and_dying_tests_are_named_and_the_rest_still_runs(tmp_pa
     assert found["test_dies"][0] == "crashed"
 
 
+def test_hanging_targets_are_found_without_waiting_the_whole_limit_for_each(tmp_path: Path) -> None:
+    """The limits are CPU time, so what they were can be read off the hanging loops themselves."""
+    from dataclasses import replace
+
+    code = "def count(n):\n    while n:\n        n -= 0\n    return 0\n"
+    tests = """
+        from count import count
+        def test_0(): assert count(0) == 0
+        def test_1(): assert count(1) == 0
+        def test_2(): assert count(2) == 0
+        def test_3(): assert count(3) == 0
+    """
+    files = {"count.py": code, "test_count.py": tests}
+    limits = replace(QUICK, baseline_seconds=3.0)
+    with Bench(write(tmp_path, files), limits) as bench:
+        assert [i.split("::")[1] for i in bench.baseline.failing] == ["test_1", "test_2", "test_3"]
+        assert bench.baseline.flaky == bench.baseline.unstable == ()
+        assert all(bench.evaluator.limit(t) < 1.0 for t in bench.baseline.failing)
+        (path,) = {p for lines in bench.coverage.lines.values() for p in lines}
+        assert bench.coverage.lines["test_count.py::test_1"][path] >= {2, 3}
+        still = bench.try_("count.py", ("n -= 0", "n += 0"))
+        assert {r.status for r in still.results.values()} == {"timeout"}
+        assert bench.try_("count.py", ("n -= 0", "n -= 1")).passed_all
+
+
+def test_a_test_that_waits_gets_more_wall_time_than_processor_time(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    tests = "import time\ndef test_waits(): time.sleep(0.6)\ndef test_fails(): assert False\n"
+    limits = replace(QUICK, baseline_seconds=0.3)
+    with TestSession.open(write(tmp_path, {"test_a.py": tests}), limits=limits) as session:
+        assert session.baseline().passing == ("test_a.py::test_waits",)
+
+
 def test_the_final_verdict_comes_from_fresh_copies_and_original_tests(tmp_path: Path) -> None:
     tests = """
         from half import half

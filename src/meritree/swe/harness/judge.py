@@ -40,7 +40,7 @@ def run_tests(
     """
     records = []
     for number, (test, seconds) in enumerate(tests):
-        board.write(offset + number, time.monotonic() + seconds + 4 * limits.REPEAT_SECONDS)
+        board.write(offset + number, time.monotonic() + limits.longest(seconds))
         limits.limit_cpu(seconds + 15.0)
         limits.reseed(world.seed)
         following = tests[number + 1][0] if number + 1 < len(tests) else None
@@ -138,17 +138,29 @@ def serve_one(world: World, job: Dict[str, Any]) -> Any:
 
 
 def serve_run(world: World, tests: List[List[Any]], traced: bool, import_lines: Any = None) -> Any:
-    """The life of a child that runs tests one by one and tells each result at once."""
+    """The life of a child that runs tests one by one and tells each result at once.
+
+    Every time-out quarters the patience with the tests that follow, so that a suite in which
+    many tests hang does not cost the whole limit for each; tests that may take as long as
+    ten times the slowest that ended are never cut off by that.
+    """
 
     def serve(channel: Channel, board: Board) -> None:
         world.traces.adopt()
         limits.limit_memory(world.memory)
-        for number, (test, seconds) in enumerate(tests):
+        patience, slowest = 1.0, 0.0
+        for number, (test, given) in enumerate(tests):
             following = tests[number + 1][0] if number + 1 < len(tests) else None
-            board.write(number, time.monotonic() + seconds + 4 * limits.REPEAT_SECONDS)
+            seconds = min(given, max(given * patience, 10.0 * slowest, 1.0))
+            board.write(number, time.monotonic() + limits.longest(seconds))
             limits.limit_cpu(seconds + 15.0)
             limits.reseed(world.seed)
-            channel.send(_run_one(world, test, following, seconds, traced))
+            answer = _run_one(world, test, following, seconds, traced)
+            if answer["record"]["status"] == "timeout":
+                patience /= 4.0
+            else:
+                slowest = max(slowest, float(answer["record"]["seconds"]))
+            channel.send(answer)
         world.suite.finish()
         channel.send({"done": True})
 

@@ -1,4 +1,4 @@
-"""Limits inside a test process: wall timers, CPU and memory, what a test left behind.
+"""Limits inside a test process: timers, CPU and memory, what a test left behind.
 
 The timer is the first line only; whoever started the process watches it from outside.
 """
@@ -14,19 +14,22 @@ import time
 from typing import Any, Callable, Optional
 
 REPEAT_SECONDS = 1.0
+WAITING_SECONDS = 1.0  # wall time that a test may take beyond its CPU limit
 _STUBBORN = 4
 HUNG = 111
 
 
 class TimeLimit(BaseException):
-    """A test ran past its wall limit (no Exception: ordinary handlers must not eat it)."""
+    """A test ran past its limit (no Exception: ordinary handlers must not eat it)."""
 
 
 class Timer:
-    """A wall timer that raises TimeLimit in the main thread, and again if that is swallowed.
+    """Raises TimeLimit in the main thread after ``seconds`` of CPU time, or a little more wall.
 
-    After the fourth ring the process gives up and exits with status HUNG: code that catches
-    everything in a loop cannot be stopped otherwise.
+    Loops without an end spend processor time, so that a tight limit ends them soon and yet
+    does not depend on what else the machine does; the wall limit is for those who wait. When
+    TimeLimit is swallowed it comes again. After the fourth ring the process gives up and exits
+    with status HUNG: code that catches everything in a loop cannot be stopped otherwise.
     """
 
     def __init__(self) -> None:
@@ -35,16 +38,24 @@ class Timer:
     def start(self, seconds: float) -> None:
         self.rings = 0
         signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01), REPEAT_SECONDS)
+        signal.signal(signal.SIGPROF, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds + WAITING_SECONDS, REPEAT_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, max(seconds, 0.01), REPEAT_SECONDS)
 
     def stop(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
 
     def _ring(self, _number: int, _frame: Any) -> None:
         self.rings += 1
         if self.rings >= _STUBBORN:
             os._exit(HUNG)
         raise TimeLimit("ran past its time limit")
+
+
+def longest(seconds: float) -> float:
+    """Wall time after which a test with this limit has been ended, however it resisted."""
+    return seconds + WAITING_SECONDS + _STUBBORN * REPEAT_SECONDS
 
 
 def limit_memory(extra: int) -> None:

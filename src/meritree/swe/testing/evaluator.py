@@ -7,6 +7,7 @@ files and their new texts; where they come from it does not know.
 from __future__ import annotations
 
 import hashlib
+import statistics
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ class Evaluator:
         self._session = session
         self._known = known
         self._covering = covering
+        self._usual = _usual_seconds(known, session.files_of)
         self.targets = _ordered(targets, known)
         self.passing = tuple(passing)
         self.stats = EvaluatorStats()
@@ -154,8 +156,8 @@ class Evaluator:
         spawning = self._session.spawning
         return {
             "op": "setup",
-            "targets": [[t, self._limit(t)] for t in self.targets],
-            "passing": [[t, self._limit(t)] for t in self.passing],
+            "targets": [[t, self.limit(t)] for t in self.targets],
+            "passing": [[t, self.limit(t)] for t in self.passing],
             "cap": self._session.limits.target_cap,
             "covering": covering,
             "untraced": untraced,
@@ -163,19 +165,32 @@ class Evaluator:
             "isolated": False,
         }
 
-    def _limit(self, test: str) -> float:
-        limits = self._session.limits
-        seconds = self._known.results[test].seconds if test in self._known.results else 1.0
-        return max(limits.floor_seconds, limits.factor * seconds)
+    def limit(self, test: str) -> float:
+        """CPU seconds that a candidate may spend on a test.
+
+        A test that fails tells little about how long it takes when it passes, one that hangs
+        nothing: the tests of its file that pass are asked as well.
+        """
+        limits, known = self._session.limits, self._known.results
+        if test not in known:
+            return max(limits.floor_seconds, limits.factor)
+        result = known[test]
+        if result.ok:
+            return max(limits.floor_seconds, limits.factor * result.seconds)
+        usual = self._usual.get(self._session.files_of.get(test, ""))
+        if result.status != "timeout":
+            return max(limits.floor_seconds, limits.factor * max(result.seconds, usual or 0.0))
+        guess = 1.0 if usual is None else max(2 * limits.floor_seconds, limits.factor * usual)
+        return min(limits.baseline_seconds, guess)
 
     def _patience(self) -> float:
-        total = sum(self._limit(t) for t in [*self.targets, *self.passing])
+        total = sum(self.limit(t) for t in [*self.targets, *self.passing])
         return 3 * total + _ANSWER_SECONDS + 4 * self._session.limits.grace_seconds
 
     def _judge_cold(self, files: Mapping[str, str], reason: str) -> Outcome:
         if self._cold is None:
             self._cold = self._session.server("cold")
-        spans = {t: self._limit(t) for t in [*self.targets, *self.passing]}
+        spans = {t: self.limit(t) for t in [*self.targets, *self.passing]}
         ask = self._session.request
         try:
             answer = self._cold.ask(
@@ -269,6 +284,15 @@ def _ordered(targets: Sequence[str], known: Baseline) -> tuple[str, ...]:
         rank[signature] = rank.get(signature, 0) + 1
         keyed.append((rank[signature], test))
     return tuple(test for _, test in sorted(keyed, key=lambda pair: pair[0]))
+
+
+def _usual_seconds(known: Baseline, files_of: Mapping[str, str]) -> dict[str, float]:
+    """Median seconds of the passing tests of every test file."""
+    spans: dict[str, list[float]] = {}
+    for test, result in known.results.items():
+        if result.ok:
+            spans.setdefault(files_of.get(test, ""), []).append(result.seconds)
+    return {path: statistics.median(seconds) for path, seconds in spans.items()}
 
 
 def _key(files: Mapping[str, str]) -> str:

@@ -31,6 +31,9 @@ from meritree.swe.testing.types import (
     TestResult,
 )
 
+Seconds = float | Mapping[str, float]
+"""A limit for every test, or one for each by its id."""
+
 
 class TestSession:
     """The tests of one state of a repository. Close it, or use it in a ``with``.
@@ -177,9 +180,10 @@ class TestSession:
                         "in editable mode"
                     )
 
-    def _run(self, tests: Sequence[str], seconds: float, traced: bool) -> Any:
-        pairs = [[t, seconds] for t in tests]
-        wait = seconds * len(pairs) * 1.5 + len(pairs) * 0.1 + 4 * self.limits.grace_seconds
+    def _run(self, tests: Sequence[str], seconds: Seconds, traced: bool) -> Any:
+        limits = [seconds if isinstance(seconds, float) else seconds[t] for t in tests]
+        pairs = [list(pair) for pair in zip(tests, limits, strict=True)]
+        wait = sum(limits) * 1.5 + len(pairs) * 6.0 + 4 * self.limits.grace_seconds
         with self._running:
             return self._live().ask({"op": "run", "tests": pairs, "traced": traced}, wait)
 
@@ -207,10 +211,12 @@ class TestSession:
         flaky: list[str] = []
         unstable: list[str] = []
         if failing:
-            fresh, again = self.fresh_results(failing), self._again(failing)
+            limits = self._limits(failing, results)
+            fresh = self.fresh_results(failing, limits=limits)
+            again = decode.results(self._run(failing, limits, False)["results"])
             flaky = [i for i in failing if _status(again, i) != results[i].status]
             doubtful = [i for i in failing if _status(fresh, i) != results[i].status]
-            third = self.fresh_results(doubtful) if doubtful else {}
+            third = self.fresh_results(doubtful, limits=limits) if doubtful else {}
             for i in doubtful:
                 if i in flaky or _status(third, i) != _status(fresh, i):
                     flaky += [] if i in flaky else [i]
@@ -220,8 +226,18 @@ class TestSession:
         self._known = Baseline(results, tuple(flaky), tuple(unstable), seconds)
         return self._known
 
-    def _again(self, tests: Sequence[str]) -> dict[str, TestResult]:
-        return decode.results(self._run(tests, self.limits.baseline_seconds, False)["results"])
+    def _limits(
+        self, tests: Sequence[str], known: Mapping[str, TestResult], most: float = 1.0
+    ) -> dict[str, float]:
+        """Limits for running tests again: what is known to hang is not waited for in full.
+
+        A hanging test gets ten times the slowest test that ended, at least a second; others
+        ``most`` times the limit of the baseline.
+        """
+        full = self.limits.baseline_seconds * most
+        ended = [r.seconds for r in known.values() if r.status != "timeout"]
+        short = min(full, max(1.0, 10.0 * max(ended, default=0.0)))
+        return {t: short if known[t].status == "timeout" else full for t in tests}
 
     def _plain_baseline(self, started: float) -> Baseline:
         first, second = self.fresh_results([]), self.fresh_results([])
@@ -234,8 +250,12 @@ class TestSession:
         tests: Sequence[str],
         files: Mapping[str, str] | None = None,
         original: Path | None = None,
+        limits: Mapping[str, float] | None = None,
     ) -> dict[str, TestResult]:
-        """Run tests in a new interpreter in a new copy of the repository."""
+        """Run tests in a new interpreter in a new copy of the repository.
+
+        ``limits``: seconds of each test; the baseline's limit when None.
+        """
         setting = self.setting if original is None else replace(self.setting, pristine=original)
         folder = self.folder()
         try:
@@ -244,7 +264,7 @@ class TestSession:
                 return {done.id: done}
             server = Server(setting, folder, "fresh", files, {"third": []})
             try:
-                limit = self.limits.baseline_seconds
+                limit = self.limits.baseline_seconds if limits is None else limits
                 answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
             finally:
                 server.close()
@@ -256,7 +276,7 @@ class TestSession:
         self,
         targets: Sequence[str],
         guards: Sequence[str],
-        seconds: float | Mapping[str, float],
+        seconds: Seconds,
         stop: str,
         files: Mapping[str, str],
         traced: bool = False,
@@ -289,7 +309,7 @@ class TestSession:
         count = min(len(quick), self.limits.traced_passing)
         chosen = set(random.Random(self.setting.seed).sample(quick, count))
         traced = [*failing, *(i for i in passing if i in chosen)]
-        answer = self._run(traced, self.limits.baseline_seconds * 2, True)
+        answer = self._run(traced, self._limits(traced, known.results, 2.0), True)
         lines: dict[str, dict[str, frozenset[int]]] = {}
         for record, seen in zip(answer["results"], answer["lines"], strict=True):
             found = {p: frozenset(n) for p, n in seen.items() if p not in self.test_files}
@@ -309,7 +329,7 @@ class TestSession:
     def _import_lines(self, failing: Sequence[str]) -> dict[str, frozenset[int]]:
         server = self.server("cold")
         try:
-            limit = self.limits.baseline_seconds
+            limit = self._limits(failing[:1], self.known_baseline().results)
             request = self.request(failing[:1], (), limit, "", {}, traced=True)
             paths = dict.fromkeys(self.files_of[t] for t in failing if t in self.files_of)
             request["files_to_collect"] = list(paths)

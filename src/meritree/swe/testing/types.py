@@ -53,9 +53,11 @@ class TestLimits:
     """Hard limits of test runs.
 
     Attributes:
-        baseline_seconds: wall limit of one test while nothing is known about it.
+        baseline_seconds: limit of one test while nothing is known about it. Limits of tests
+            are CPU time; a test that waits gets one second of wall time more.
         collect_seconds: wall limit of importing and collecting everything.
-        floor_seconds: a candidate's test gets ``max(floor_seconds, factor * baseline)``.
+        floor_seconds: a candidate's test gets ``max(floor_seconds, factor * baseline)``; where
+            the baseline ran into its limit, the slowest test that ended stands for it.
         factor: see above.
         grace_seconds: added to the sum of limits before a silent process is killed.
         memory_bytes: address space a test process may use beyond nothing loaded.
@@ -67,9 +69,9 @@ class TestLimits:
 
     __test__: ClassVar[bool] = False
 
-    baseline_seconds: float = 20.0
+    baseline_seconds: float = 10.0
     collect_seconds: float = 120.0
-    floor_seconds: float = 0.3
+    floor_seconds: float = 0.15
     factor: float = 8.0
     grace_seconds: float = 15.0
     memory_bytes: int = 3 << 30
