@@ -29,6 +29,9 @@ class Backup(Protocol):
     def fold(self, node: Node, value: float) -> float:
         """Take in a value found just below `node`; return what the node's parent is to take in."""
 
+    def climb(self, nodes: list[Node], node: Node, value: float) -> None:
+        """Count a visit and `fold` at `node` and all its ancestors."""
+
     def merge(self, parent: Node, child: Node) -> None:
         """Add a child's finished sums, visits included, to its parent's."""
 
@@ -42,6 +45,18 @@ def _begin(node: Node) -> None:
     node.total = own
     node.best = own
     node.value = own
+
+
+def climb(backup: Backup, nodes: list[Node], node: Node, value: float) -> None:
+    """The ordinary `Backup.climb`."""
+    fold = backup.fold
+    while True:
+        node.visits += 1
+        value = fold(node, value)
+        above = node.parent
+        if above < 0:
+            return
+        node = nodes[above]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,18 @@ class Mean:
             node.best = value
         node.value = total / node.visits
         return value
+
+    def climb(self, nodes: list[Node], node: Node, value: float) -> None:
+        while True:  # `fold`, written out for speed: this is the inner loop of UCT
+            node.visits = visits = node.visits + 1
+            node.total = total = node.total + value
+            node.value = total / visits
+            if value > node.best:
+                node.best = value
+            above = node.parent
+            if above < 0:
+                return
+            node = nodes[above]
 
     def merge(self, parent: Node, child: Node) -> None:
         parent.visits += child.visits
@@ -90,6 +117,9 @@ class Max:
         if value > node.best:
             node.best = node.value = value
         return value
+
+    def climb(self, nodes: list[Node], node: Node, value: float) -> None:
+        climb(self, nodes, node, value)
 
     def merge(self, parent: Node, child: Node) -> None:
         parent.visits += child.visits
@@ -129,6 +159,9 @@ class Discounted:
             node.best = value
         node.value = total / node.visits
         return value
+
+    def climb(self, nodes: list[Node], node: Node, value: float) -> None:
+        climb(self, nodes, node, value)
 
     def merge(self, parent: Node, child: Node) -> None:
         parent.visits += child.visits
@@ -174,6 +207,9 @@ class Lehmer:
             node.best = value
         self.finish(node)
         return value
+
+    def climb(self, nodes: list[Node], node: Node, value: float) -> None:
+        climb(self, nodes, node, value)
 
     def merge(self, parent: Node, child: Node) -> None:
         parent.visits += child.visits

@@ -42,6 +42,9 @@ class BeamSchedule:
     def changed(self, node: Node) -> None:
         """Nothing to remember: caps and tickets are read when asked."""
 
+    def visited(self, node: Node) -> None:
+        """Nothing to remember."""
+
     def aliased(self, parent: Node) -> None:
         """Nothing to remember."""
 

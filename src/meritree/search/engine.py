@@ -68,6 +68,9 @@ EXHAUSTED: Final = Exhausted()
 
 # What became of a ticket, beside the id of the node it led to.
 _PENDING, _EXHAUSTED, _CANCELLED = -1, -2, -3
+_NO_TICKET = -1
+_AND = Kind.AND
+_INF = math.inf
 
 
 class SearchTree:
@@ -97,6 +100,8 @@ class SearchTree:
         self._and_or = False
         self._tickets: list[int] = []
         self._out = 0
+        self._alone = _NO_TICKET
+        self._caps: dict[int, int] = {}
 
     # ------------------------------------------------------------------ the protocol
 
@@ -125,8 +130,8 @@ class SearchTree:
         """
         if self.tree.raw:
             raise SearchError("start() was called twice: one SearchTree holds one search")
-        _check_unit(estimate.mean, "root")
-        _check_prior(next_prior, "next_prior", "root")
+        if not 0.0 <= estimate.mean <= 1.0 or not (next_prior is None or 0.0 <= next_prior < _INF):
+            raise _out_of_range(Child("root", None, estimate, next_prior=next_prior))
         root = Node(
             0,
             ROOT_PARENT,
@@ -150,8 +155,11 @@ class SearchTree:
         """
         if not self.tree.raw:
             raise SearchError("ask() before start(): give the engine its root first")
-        node = self._scheduler.next(len(self._tickets))
-        return None if node is None else self.ask_at(node.id)
+        if self._alone >= 0:
+            self._enter_alone()
+        number = len(self._tickets)
+        node = self._scheduler.next(number)
+        return None if node is None else self._issue(number, node)
 
     def ask_at(self, node_id: int, ticket_id: int | None = None) -> Ticket:
         """A ticket for a node of the caller's choice (replays and interactive use).
@@ -168,13 +176,9 @@ class SearchTree:
         if node.expansions + node.pending >= node.cap:
             raise SearchError(f"node {node.id} takes no further expansion now")
         self._tickets.extend([_CANCELLED] * (number - len(self._tickets)))
-        self._tickets.append(_PENDING)
-        self._out += 1
-        node.pending += 1
-        if self._virtual_loss:
-            self._add_virtual(node, 1)
-        self._scheduler.changed(node)
-        return Ticket(number, node_id)
+        if self._alone >= 0:
+            self._enter_alone()
+        return self._issue(number, node)
 
     def tell(self, ticket: Ticket, result: Child | Exhausted) -> Node:
         """Answer a ticket; a ticket answered before is left as it was.
@@ -190,24 +194,29 @@ class SearchTree:
         Raises:
             SearchError: an unknown or cancelled ticket, a value outside [0, 1], a bad prior.
         """
-        outcome = self._outcome(ticket)
-        if outcome != _PENDING:
-            return self._answered(ticket, outcome)
-        node = self.tree.raw[ticket.node]
+        number, node_id = ticket
+        if not 0 <= number < len(self._tickets):
+            raise _never_given(number)
+        if self._tickets[number] != _PENDING:
+            return self._answered(ticket, self._tickets[number])
+        tree = self.tree
+        node = tree.raw[node_id]
         if isinstance(result, Exhausted):
-            self._close_ticket(ticket, _EXHAUSTED, node)
+            self._withdraw(ticket, _EXHAUSTED, node)
             node.exhausted = True
             node.cap = 0
             self._scheduler.changed(node)
             self._decisions.reconsider(node)
             return node
-        _check_unit(result.estimate.mean, result.key)
-        _check_prior(result.prior, "prior", result.key)
-        _check_prior(result.next_prior, "next_prior", result.key)
-        known = self.tree.find(result.key)
+        own, prior, following = result.estimate.mean, result.prior, result.next_prior
+        if not (0.0 <= own <= 1.0 and 0.0 <= prior < _INF):
+            raise _out_of_range(result)
+        if following is not None and not 0.0 <= following < _INF:
+            raise _out_of_range(result)
+        known = tree.by_key.get(result.key)
         if known is None:
             return self._attach(ticket, node, result)
-        return self._alias(ticket, node, known, result)
+        return self._alias(ticket, node, tree.raw[known], result)
 
     def cancel(self, ticket: Ticket) -> None:
         """Give a ticket back unanswered: its virtual loss is undone, the tree is as before."""
@@ -217,7 +226,7 @@ class SearchTree:
         if outcome != _PENDING:
             raise SearchError(f"ticket {ticket.id} was already answered and cannot be cancelled")
         node = self.tree.raw[ticket.node]
-        self._close_ticket(ticket, _CANCELLED, node)
+        self._withdraw(ticket, _CANCELLED, node)
         self._scheduler.changed(node)
         self._decisions.reconsider(node)
 
@@ -243,12 +252,16 @@ class SearchTree:
     # ------------------------------------------------------------------ inside
 
     def _cap(self, depth: int) -> int:
-        limit = self.strategy.max_depth
-        return 0 if limit is not None and depth >= limit else self.strategy.widening.cap(depth)
+        cap = self._caps.get(depth)
+        if cap is None:
+            limit = self.strategy.max_depth
+            deep = limit is not None and depth >= limit
+            cap = self._caps[depth] = 0 if deep else self.strategy.widening.cap(depth)
+        return cap
 
     def _outcome(self, ticket: Ticket) -> int:
         if not 0 <= ticket.id < len(self._tickets):
-            raise SearchError(f"ticket {ticket.id} was never given by this engine")
+            raise _never_given(ticket.id)
         return self._tickets[ticket.id]
 
     def _answered(self, ticket: Ticket, outcome: int) -> Node:
@@ -256,42 +269,60 @@ class SearchTree:
             raise SearchError(f"ticket {ticket.id} was cancelled and cannot be answered")
         return self.tree.raw[ticket.node if outcome == _EXHAUSTED else outcome]
 
+    def _issue(self, number: int, node: Node) -> Ticket:
+        self._tickets.append(_PENDING)
+        self._out += 1
+        node.pending += 1
+        if self._virtual_loss:
+            # Nobody looks before the next question, and alone it may be answered by then.
+            if self._out == 1:
+                self._alone = number
+                self._alone_at = node
+            else:
+                self._add_virtual(node, 1)
+        self._scheduler.changed(node)
+        return Ticket(number, node.id)
+
+    def _enter_alone(self) -> None:
+        """Let the selector see the ticket that was out alone."""
+        self._alone = _NO_TICKET
+        self._add_virtual(self._alone_at, 1)
+
     def _attach(self, ticket: Ticket, parent: Node, child: Child) -> Node:
-        tree = self.tree
-        depth = parent.depth + 1
+        tree, depth = self.tree, parent.depth + 1
         node = Node(
             len(tree.raw),
             parent.id,
             depth,
             child.key,
             child.estimate,
-            action=child.action,
-            prior=child.prior,
-            kind=child.kind,
-            terminal=child.terminal,
-            solved=child.solved,
-            features=child.features,
-            cap=0 if child.terminal else self._cap(depth),
+            child.action,
+            child.prior,
+            child.kind,
+            child.terminal,
+            child.solved,
+            child.features,
+            0 if child.terminal else self._cap(depth),
         )
         parent.next_prior = child.prior if child.next_prior is None else child.next_prior
-        self._close_ticket(ticket, node.id, parent, counted=True)
+        virtual = self._close(ticket, node.id, parent)
         self._place(node)
-        self._back_up(parent, node.own)
+        self._back_up(parent, node.own, virtual)
         if node.solved is not None:
             self._decisions.told(node)
         return node
 
     def _alias(self, ticket: Ticket, parent: Node, target: Node, child: Child) -> Node:
         parent.next_prior = child.prior if child.next_prior is None else child.next_prior
-        self._close_ticket(ticket, target.id, parent, counted=True)
+        virtual = self._close(ticket, target.id, parent)
         self.tree.add_alias(Alias(parent.id, target.id, child.action, child.prior, target.own))
-        self._back_up(parent, target.own)
+        self._back_up(parent, target.own, virtual)
         self._scheduler.aliased(parent)
         self._decisions.aliased(parent, target)
         return target
 
     def _place(self, node: Node) -> None:
-        if node.kind is Kind.AND and not self._and_or:
+        if node.kind is _AND and not self._and_or:
             # Values of AND nodes depend on the history: from now on they are kept step by step.
             self.tree.settle()
             self._and_or = self._eager = True
@@ -300,47 +331,63 @@ class SearchTree:
         self.tree.add(node)
         self._scheduler.added(node)
 
-    def _close_ticket(
-        self, ticket: Ticket, outcome: int, node: Node, *, counted: bool = False
-    ) -> None:
-        """Note the outcome; a ``counted`` one has its virtual loss undone by `_back_up`."""
+    def _close(self, ticket: Ticket, outcome: int, node: Node) -> int:
+        """Note the outcome; return the virtual visits left to undo on the path (0 or 1)."""
         self._tickets[ticket.id] = outcome
         self._out -= 1
         node.pending -= 1
-        if self._virtual_loss and not counted:
+        if not self._virtual_loss:
+            return 0
+        if self._alone != ticket.id:
+            return 1
+        self._alone = _NO_TICKET
+        return 0
+
+    def _withdraw(self, ticket: Ticket, outcome: int, node: Node) -> None:
+        """Close a ticket that brought no visit."""
+        if self._close(ticket, outcome, node):
             self._add_virtual(node, -1)
 
     def _add_virtual(self, node: Node, change: int) -> None:
-        nodes = self.tree.raw
+        nodes, end = self.tree.raw, node
         node.virtual += change
         while node.parent >= 0:
             node = nodes[node.parent]
             node.virtual += change
+        self._scheduler.visited(end)
 
-    def _back_up(self, node: Node, value: float) -> None:
-        """Turn one virtual visit of ``node`` and its ancestors into a visit with ``value``."""
+    def _back_up(self, node: Node, value: float, virtual: int) -> None:
+        """Count a visit with ``value`` at ``node`` and its ancestors, in place of a virtual one."""
         if not self._eager:
             self.tree.stale = True
             return
-        nodes, fold = self.tree.raw, self._fold
-        virtual = 1 if self._virtual_loss else 0
-        while True:
-            node.visits += 1
-            node.virtual -= virtual
-            value = fold(node, value)
-            if node.parent < 0:
-                return
-            node = nodes[node.parent]
+        nodes, end = self.tree.raw, node
+        if not virtual and not self._and_or:
+            self._backup.climb(nodes, node, value)
+        else:
+            fold = self._fold
+            while True:
+                node.visits += 1
+                node.virtual -= virtual
+                value = fold(node, value)
+                if node.parent < 0:
+                    break
+                node = nodes[node.parent]
+        self._scheduler.visited(end)
 
 
-def _check_unit(value: float, what: Hashable) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise SearchError(
-            f"value {value!r} of state {what!r} lies outside [0, 1]: map rewards or costs to "
-            "[0, 1] before they enter the engine"
+def _never_given(number: int) -> SearchError:
+    return SearchError(f"ticket {number} was never given by this engine")
+
+
+def _out_of_range(child: Child) -> SearchError:
+    """Which of a child's numbers is refused."""
+    if not 0.0 <= child.estimate.mean <= 1.0:
+        return SearchError(
+            f"value {child.estimate.mean!r} of state {child.key!r} lies outside [0, 1]: map "
+            "rewards or costs to [0, 1] before they enter the engine"
         )
-
-
-def _check_prior(prior: float | None, name: str, what: Hashable) -> None:
-    if prior is not None and not 0.0 <= prior < math.inf:
-        raise SearchError(f"{name} of state {what!r} is {prior!r}: priors are finite numbers >= 0")
+    name = "next_prior" if 0.0 <= child.prior < _INF else "prior"
+    return SearchError(
+        f"{name} of state {child.key!r} is {getattr(child, name)!r}: priors are finite numbers >= 0"
+    )

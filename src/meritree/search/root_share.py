@@ -34,3 +34,6 @@ class RootShare:
 
     def aliased(self, node: Node) -> None:
         self._inner.aliased(node)
+
+    def visited(self, node: Node) -> None:
+        self._inner.visited(node)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
+from meritree.search.arms import Arms
 from meritree.search.tree import Kind, Node, Tree
 from meritree.search.widening import Widening
+
+_OR = Kind.OR
+_INF = math.inf
 
 
 class Scheduler(Protocol):
@@ -34,18 +38,34 @@ class Scheduler(Protocol):
     def changed(self, node: Node) -> None:
         """A node's `cap`, `pending` or `cut` changed."""
 
+    def visited(self, node: Node) -> None:
+        """The statistics of a node and of all its ancestors changed."""
+
     def aliased(self, parent: Node) -> None:
-        """A node received an alias edge, and with its ancestors a visit."""
+        """A node received an alias edge (`visited` was called before)."""
 
 
 class DescentScorer(Protocol):
-    """A formula that compares the children of one node."""
+    """A formula that compares the children of one node: score = level + slope t."""
 
-    def scores(self, node: Node, children: list[Node]) -> list[float]:
-        """One score per child; the first of the highest is entered."""
+    def time(self, node: Node) -> float:
+        """t, the same for all children of `node`."""
+
+    def line(self, child: Node) -> tuple[float, float]:
+        """Level and slope of a child; they change only with the child's own statistics."""
+
+    def through(self, node: Node) -> Node:
+        """Descend as far as nothing but the plain formula can matter; `node` itself is allowed.
+
+        A short cut for speed: what it does must equal what `Descent.next` would do.
+        """
 
     def widen(self, node: Node) -> float:
         """The score of trying the node's next proposal instead; a child wins a tie."""
+
+
+FEW = 32
+"""Open children up to which scoring them all is the fastest way."""
 
 
 class Descent:
@@ -53,7 +73,7 @@ class Descent:
 
     A subtree in which nothing can be expanded now (terminal, exhausted, at its caps, or waiting
     for tickets) is absent from its parent's `open` list, so it costs nothing to skip; lists are
-    mended along one path at most, O(depth).
+    mended along one path at most, O(depth). Nodes with many children keep them in `Arms`.
 
     At an AND node the weakest child matters, so children are compared by 1 - Q with a UCT bonus;
     a new subgoal is revealed before any known one is worked on.
@@ -66,35 +86,49 @@ class Descent:
         self._nodes = tree.raw
         self._scorer = scorer
         self._widening = widening
+        self._arms: dict[int, Arms] = {}
 
     def next(self, ticket: int) -> Node | None:
-        nodes, scorer, admits = self._nodes, self._scorer, self._widening.admits
-        node = nodes[0]
+        node = self._nodes[0]
         if not node.available:
             return None
-        while node.open:
-            widen = -math.inf
-            if node.expansions + node.pending < node.cap and admits(node):
-                widen = scorer.widen(node) if node.kind is Kind.OR else math.inf
-                if widen == math.inf:
-                    return node
-            children = [nodes[i] for i in node.open]
-            scores = (
-                scorer.scores(node, children) if node.kind is Kind.OR else _weakness(node, children)
-            )
-            top = max(scores)
-            if widen > top:
+        scorer, admits = self._scorer, self._widening.admits
+        while True:
+            node = scorer.through(node)
+            if not node.open:
                 return node
-            node = children[scores.index(top)]
-        return node
+            bar = -_INF
+            if node.expansions + node.pending < node.cap and admits(node):
+                bar = scorer.widen(node) if node.kind is _OR else _INF
+                if bar == _INF:
+                    return node
+            if node.kind is not _OR:
+                top, child = _weakest(node)
+            elif len(node.open) <= FEW:
+                top, child = _highest(scorer, node)
+            else:
+                top, child = self._highest_of_many(node)
+            if bar > top:
+                return node
+            node = child
+
+    def _highest_of_many(self, node: Node) -> tuple[float, Node]:
+        arms = self._arms.get(node.id)
+        if arms is None:
+            children = [self._nodes[i] for i in node.children]
+            arms = self._arms[node.id] = Arms(children, self._scorer.line)
+        return arms.best(self._scorer.time(node))
 
     def added(self, node: Node) -> None:
+        if self._arms and node.parent in self._arms:
+            self._arms[node.parent].add(node)
         if node.expansions + node.pending < node.cap:
             node.available = True
             self._enter(node)
 
     def changed(self, node: Node) -> None:
-        available = not node.cut and (bool(node.open) or node.expansions + node.pending < node.cap)
+        free = node.expansions + node.pending < node.cap
+        available = (free or bool(node.open)) and not node.cut
         if available is node.available:
             return
         node.available = available
@@ -103,6 +137,15 @@ class Descent:
         else:
             self._leave(node)
 
+    def visited(self, node: Node) -> None:
+        if not self._arms:
+            return
+        nodes, arms = self._nodes, self._arms
+        while node.parent >= 0:
+            if node.parent in arms:
+                arms[node.parent].changed(node)
+            node = nodes[node.parent]
+
     def aliased(self, parent: Node) -> None:
         self.changed(parent)
 
@@ -110,7 +153,13 @@ class Descent:
         nodes = self._nodes
         while node.parent >= 0:
             parent = nodes[node.parent]
-            insort(parent.open, node.id)
+            if not isinstance(parent.open, list):
+                parent.open = [node]
+            elif not parent.open or parent.open[-1].id < node.id:
+                parent.open.append(node)
+            else:
+                insort(parent.open, node, key=_id)
+            self._reopened(node)
             if parent.available or parent.cut:
                 return
             parent.available = True
@@ -120,19 +169,43 @@ class Descent:
         nodes = self._nodes
         while node.parent >= 0:
             parent = nodes[node.parent]
-            parent.open.remove(node.id)
+            assert isinstance(parent.open, list)
+            del parent.open[bisect_left(parent.open, node.id, key=_id)]
+            self._reopened(node)
             if parent.open or parent.expandable or not parent.available:
                 return
             parent.available = False
             node = parent
 
+    def _reopened(self, child: Node) -> None:
+        if self._arms and child.parent in self._arms:
+            self._arms[child.parent].changed(child)
 
-def _weakness(node: Node, children: list[Node]) -> list[float]:
+
+def _highest(scorer: DescentScorer, node: Node) -> tuple[float, Node]:
+    """The open child with the highest level + slope t, the oldest among equals."""
+    line, t = scorer.line, scorer.time(node)
+    top, best = -_INF, node
+    for child in node.open:
+        level, slope = line(child)
+        score = level + slope * t
+        if score > top:
+            top, best = score, child
+    return top, best
+
+
+def _weakest(node: Node) -> tuple[float, Node]:
     """(1 - Q) + sqrt(ln N / n): UCT for the child that holds an AND node back."""
     log_n = math.log(node.visits + node.virtual)
-    return [
-        1.0 - child.value + math.sqrt(log_n / (child.visits + child.virtual)) for child in children
+    scores = [
+        1.0 - child.value + math.sqrt(log_n / (child.visits + child.virtual)) for child in node.open
     ]
+    top = max(scores)
+    return top, node.open[scores.index(top)]
+
+
+def _id(node: Node) -> int:
+    return node.id
 
 
 class GlobalScorer(Protocol):
@@ -195,6 +268,9 @@ class Frontier:
             self._mark(self._tree.raw[node.parent])
         for other in self._scorer.touched(self._tree, node):
             self._mark(other)
+
+    def visited(self, node: Node) -> None:
+        """Nothing to do: `added` and `aliased` name the scores that a visit changes."""
 
     def changed(self, node: Node) -> None:
         self._any_cut = self._any_cut or node.cut

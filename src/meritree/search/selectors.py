@@ -14,11 +14,13 @@ from typing import ClassVar
 from meritree.errors import BadInput
 from meritree.search.beam import BeamSchedule
 from meritree.search.root_share import RootShare
-from meritree.search.scheduling import Descent, Frontier, Scheduler
-from meritree.search.tree import Node, Tree
+from meritree.search.scheduling import FEW, Descent, Frontier, Scheduler
+from meritree.search.tree import Kind, Node, Tree
 from meritree.search.widening import Widening
 
 SQRT2 = math.sqrt(2.0)
+_log, _sqrt = math.log, math.sqrt  # looked up once: these lines run for every child passed
+_OR = Kind.OR
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,33 @@ class UCT:
     def __post_init__(self) -> None:
         _check_constant("c", self.c)
 
-    def scores(self, node: Node, children: list[Node]) -> list[float]:
-        log_n = math.log(node.visits + node.virtual)
-        c, sqrt = self.c, math.sqrt
-        if not node.virtual:  # no ticket out below: the same formula with n = visits
-            return [child.value + c * sqrt(log_n / child.visits) for child in children]
-        return [
-            child.value * child.visits / (n := child.visits + child.virtual) + c * sqrt(log_n / n)
-            for child in children
-        ]
+    def time(self, node: Node) -> float:
+        return self.c * _sqrt(_log(node.visits + node.virtual))
+
+    def line(self, child: Node) -> tuple[float, float]:
+        if not child.virtual:
+            return child.value, 1.0 / _sqrt(child.visits)
+        n = child.visits + child.virtual
+        return child.value * child.visits / n, 1.0 / _sqrt(n)
+
+    def through(self, node: Node) -> Node:
+        if node.virtual:
+            return node
+        # With no ticket out below, n = visits; a full node has no arm to compare with.
+        while (
+            (children := node.open)
+            and node.expansions >= node.cap
+            and node.kind is _OR
+            and len(children) <= FEW
+        ):
+            t = self.c * _sqrt(_log(node.visits))
+            top = -1.0
+            for child in children:
+                score = child.value + 1.0 / _sqrt(child.visits) * t
+                if score > top:
+                    top = score
+                    node = child
+        return node
 
     def widen(self, node: Node) -> float:
         return self.fpu
@@ -85,15 +105,18 @@ class PUCT:
         if not 0.0 <= self.mix <= 1.0:
             raise BadInput(f"PUCT mix={self.mix}: must lie in [0, 1] (1 is the mean alone)")
 
-    def scores(self, node: Node, children: list[Node]) -> list[float]:
-        mix = self.mix
-        most, factor = 1.0 - mix, self.c * math.sqrt(node.visits + node.virtual)
-        return [
-            (mix * child.value + most * child.best)
-            * (child.visits / (n := child.visits + child.virtual))
-            + factor * child.prior / (1.0 + n)
-            for child in children
-        ]
+    def time(self, node: Node) -> float:
+        return math.sqrt(node.visits + node.virtual)
+
+    def line(self, child: Node) -> tuple[float, float]:
+        q = self.mix * child.value + (1.0 - self.mix) * child.best
+        n = child.visits + child.virtual
+        if child.virtual:
+            q *= child.visits / n
+        return q, self.c * child.prior / (1.0 + n)
+
+    def through(self, node: Node) -> Node:
+        return node
 
     def widen(self, node: Node) -> float:
         prior = 1.0 if node.next_prior is None else node.next_prior

@@ -64,8 +64,9 @@ class Node:
         best: best value backed up.
         value: the backed-up value that selectors read as Q, in [0, 1].
         pending: tickets out for this very node.
-        virtual: tickets out in the subtree, this node's own included (descending selectors).
-        open: ids of the children in whose subtree something can be expanded now, ascending
+        virtual: tickets out in the subtree, this node's own included (descending selectors;
+            a lone ticket is entered when the next question is asked).
+        open: the children in whose subtree something can be expanded now, oldest first
             (descending selectors).
         available: something can be expanded now, here or (descending selectors) below.
         stamp: version of the node's entry in the frontier (global selectors).
@@ -112,15 +113,14 @@ class Node:
         depth: int,
         key: Hashable,
         estimate: Estimate,
-        *,
         action: Any = None,
         prior: float = 1.0,
-        next_prior: float | None = None,
         kind: Kind = Kind.OR,
         terminal: bool = False,
         solved: bool | None = None,
         features: Any = None,
         cap: int = UNLIMITED,
+        next_prior: float | None = None,
     ) -> None:
         own = estimate.mean
         self.id = id
@@ -137,8 +137,9 @@ class Node:
         self.solved = solved
         self.features = features
         self.cap = cap
-        self.children: list[int] = []
-        self.open: list[int] = []
+        # Most nodes are leaves: they get their lists with their first child.
+        self.children: list[int] | tuple[()] = ()
+        self.open: list[Node] | tuple[()] = ()
         self.expansions = 0
         self.exhausted = False
         self.cut = False
@@ -218,7 +219,8 @@ class Tree:
         self.aliases: list[Alias] = []
         self.stale = False
         self._backup = backup
-        self._by_key: dict[Hashable, int] = {}
+        self.by_key: dict[Hashable, int] = {}
+        """Id of the node with a key."""
         self._alias_targets: dict[int, list[int]] = {}
         self._alias_parents: dict[int, list[int]] = {}
 
@@ -226,12 +228,16 @@ class Tree:
 
     def add(self, node: Node) -> None:
         """Append a node (its id must be the next one) and hang it below its parent."""
-        self.raw.append(node)
-        self._by_key[node.key] = node.id
-        if node.parent >= 0:
-            parent = self.raw[node.parent]
-            parent.children.append(node.id)
+        raw, number, above = self.raw, node.id, node.parent
+        raw.append(node)
+        self.by_key[node.key] = number
+        if above >= 0:
+            parent = raw[above]
             parent.expansions += 1
+            if isinstance(parent.children, list):
+                parent.children.append(number)
+            else:
+                parent.children = [number]
 
     def add_alias(self, alias: Alias) -> None:
         """Record an expansion that led to a known state."""
@@ -286,7 +292,7 @@ class Tree:
 
     def find(self, key: Hashable) -> Node | None:
         """The node with this key, None if the state is not in the tree."""
-        node_id = self._by_key.get(key)
+        node_id = self.by_key.get(key)
         return None if node_id is None else self.raw[node_id]
 
     def path(self, node_id: int) -> list[Node]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 _EMPTY: Mapping[str, float] = MappingProxyType({})
 _NO_REASONS: Mapping[str, str] = MappingProxyType({})
@@ -35,9 +36,8 @@ class Cost:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A judgement of one state.
+class Estimate(NamedTuple):
+    """A judgement of one state. (A tuple, because searches make one for every node.)
 
     Attributes:
         mean: the value; inside the search engine always in [0, 1], higher is better.
@@ -51,6 +51,6 @@ class Estimate:
     mean: float
     std: float | None = None
     n: float = 0.0
-    channels: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
-    reasons: Mapping[str, str] = field(default_factory=lambda: _NO_REASONS)
+    channels: Mapping[str, float] = _EMPTY
+    reasons: Mapping[str, str] = _NO_REASONS
     cost: Cost = Cost()
