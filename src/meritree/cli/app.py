@@ -15,6 +15,7 @@ from meritree.cli.bench import bench
 from meritree.cli.demo import demo
 from meritree.cli.doctor import doctor
 from meritree.cli.fix import fix
+from meritree.cli.judge import judge
 from meritree.cli.resume import resume
 from meritree.cli.session import (
     EXIT_INTERRUPTED,
@@ -54,7 +55,7 @@ def _common(
     """Common options; they act through their callbacks."""
 
 
-for _command in (fix, resume, demo, show, study, systems, doctor):
+for _command in (fix, resume, demo, show, judge, study, systems, doctor):
     app.command()(_command)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

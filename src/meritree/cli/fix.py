@@ -104,6 +104,14 @@ def fix(
             show_default=shown("sandbox"),
         ),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Journal of judged patches; with it, verified patches carry a calibrated risk.",
+            show_default="the one that `meritree judge` keeps, if any",
+        ),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -130,7 +138,7 @@ def fix(
     """
     typed = Typed(
         issue, test, failing, python, policy, strategy, budget_tests, budget_seconds, budget_usd,
-        workers, seed, sandbox, out, json, quiet, apply,
+        workers, seed, sandbox, calibration, out, json, quiet, apply,
     )  # fmt: skip
     path = Path(repo)
     values, as_json, as_quiet = settle(path, typed)

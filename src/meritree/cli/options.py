@@ -36,6 +36,7 @@ class Typed:
     workers: int | None = None
     seed: int | None = None
     sandbox: str | None = None
+    calibration: str | None = None
     out: str | None = None
     json: bool | None = None
     quiet: bool | None = None
@@ -80,6 +81,7 @@ def build(repo: Path, values: Mapping[str, Any]) -> FixOptions:
         workers=value("workers"),
         seed=value("seed"),
         sandbox=_sandbox(value("sandbox")),
+        calibration=_calibration(value("calibration")),
         out=read_out(value("out")),
         apply=bool(values.get("apply", False)),
     )
@@ -132,6 +134,20 @@ def _interpreter(value: str | None) -> Path | None:
     if not path.is_file():
         raise BadInput(
             f"--python {value}: no such file; give a Python interpreter such as .venv/bin/python"
+        )
+    return path.absolute()
+
+
+def _calibration(value: str | None) -> Path | None:
+    """The journal that was named, else the user's own if there is one."""
+    from meritree.swe.calibration import default_path
+
+    if value is None:
+        return default_path() if default_path().is_file() else None
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise BadInput(
+            f"--calibration {value}: no such file; `meritree judge` makes one, or leave it out"
         )
     return path.absolute()
 

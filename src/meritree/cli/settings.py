@@ -32,6 +32,7 @@ TYPES: Mapping[str, str] = {
 }
 ONLY_ON_COMMAND_LINE: Mapping[str, str] = {
     "apply": "a repository cannot ask to be changed; give --apply on the command line",
+    "calibration": "a repository cannot vouch for its own patches; give --calibration instead",
 }
 _PATHS = ("python", "out")
 

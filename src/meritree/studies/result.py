@@ -138,6 +138,7 @@ def store(result: Result, folder: Path) -> Path:
     Rows stand one a line, so that a change of figures is a readable difference.
     """
     path = folder / f"{result.name}.json"
+    folder.mkdir(exist_ok=True)
     document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     document[result.scale] = result.to_json()
     path.write_text(write(document), "utf-8")

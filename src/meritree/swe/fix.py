@@ -19,6 +19,7 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
 from meritree.swe.apply import apply_files
+from meritree.swe.calibration import acceptance
 from meritree.swe.code_search import CodeSearch, SearchLimits
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
@@ -121,6 +122,7 @@ def check_options(options: FixOptions) -> None:
         raise BadInput(f"--budget-seconds {options.budget_seconds}: must be a positive number")
     if not 0 <= options.budget_usd < float("inf"):
         raise BadInput(f"--budget-usd {options.budget_usd}: must be 0 or more")
+    acceptance(options.calibration)  # a journal that cannot be read is found before the search
 
 
 class _Run:
@@ -168,8 +170,9 @@ class _Run:
         search = self._search(events)
         verdicts = {p["key"]: p for kind, p in events if kind == "verdict"}
         candidates, after = rank_and_verify(
-            self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left
-        )
+            self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left,
+            acceptance(self.options.calibration),
+        )  # fmt: skip
         return self._answer(search, candidates, after)
 
     def _search(self, events: list[tuple[str, dict[str, Any]]]) -> CodeSearch:

@@ -51,6 +51,7 @@ class FixOptions:
     workers: int = 1
     seed: int = 0
     sandbox: str = "auto"
+    calibration: Path | None = None  # journal of judged patches; None: no risk is stated
     out: Path | None = None  # None: a new folder `meritree-runs/<name>-<time>` below the cwd
     apply: bool = False
 
@@ -79,6 +80,8 @@ class Candidate:
     node: int  # id in the search tree
     evaluations: int  # candidate evaluations spent when it was found
     verdict: str = ""  # evidence in words, or why the final check refused it
+    score: float = 0.0  # of the ranking: log-odds of being right, up to a constant
+    risk: float | None = None  # bound on accepting a wrong patch at this score; see calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
         "node": candidate.node,
         "evaluations": candidate.evaluations,
         "verdict": candidate.verdict,
+        "score": candidate.score,
+        "risk": candidate.risk,
     }
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from meritree.swe.calibration import in_words
 from meritree.swe.code_search import CodeSearch
 from meritree.swe.prepare import Prepared, Say
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome
 from meritree.swe.value import refused
+from meritree.value.conformal import Acceptance
 from meritree.value.estimate import Estimate
 
 RUNS = 2
@@ -28,11 +31,13 @@ def rank_and_verify(
     say: Say,
     known: Mapping[str, Mapping[str, Any]],
     seconds_left: Callable[[], float],
+    acceptance: Acceptance | None = None,
 ) -> tuple[tuple[Candidate, ...], tuple[TestOutcome, ...]]:
     """Candidates, verified ones first and otherwise by rank, and the best one's tests.
 
     The first candidates are checked until one is verified, whatever time that takes; the
-    others only while time is left. Verdicts in ``known`` are not taken again.
+    others only while time is left. Verdicts in ``known`` are not taken again. Where there is
+    an ``acceptance`` rule, verified candidates carry their calibrated risk.
     """
     ranked = rank([_plausible(prepared, search, node) for node in search.found])
     nodes = {search.states[node].key: node for node in search.found}
@@ -48,7 +53,8 @@ def rank_and_verify(
             say(Progress("verify", f"checking patch {place} of {len(ranked)} in fresh processes"))
             verdict = _check(prepared, search, nodes[key])
             note(key, verdict)
-        candidates.append(_candidate(prepared, search, nodes[key], item, verdict))
+        candidate = _candidate(prepared, search, nodes[key], item, verdict)
+        candidates.append(_with_risk(candidate, acceptance))
         if verdict["verified"] and not after:
             after = tuple(TestOutcome(*entry) for entry in verdict["tests"])
     candidates.sort(key=lambda c: not c.verified)  # stable: rank decides inside each group
@@ -130,7 +136,16 @@ def _candidate(
         node=node,
         evaluations=state.found_at,
         verdict=words,
+        score=item.score,
     )
+
+
+def _with_risk(candidate: Candidate, acceptance: Acceptance | None) -> Candidate:
+    if acceptance is None or not candidate.verified:
+        return candidate
+    risk = acceptance.risk(candidate.score)
+    words = f"{candidate.verdict}; {in_words(risk, len(acceptance.scores))}"
+    return replace(candidate, risk=risk, verdict=words)
 
 
 def _with_ranking(estimate: Estimate, ranking: str) -> Estimate:
@@ -143,6 +158,4 @@ def _with_ranking(estimate: Estimate, ranking: str) -> Estimate:
 
 
 def _placed(candidate: Candidate, place: int) -> Candidate:
-    from dataclasses import replace
-
     return replace(candidate, rank=place)
