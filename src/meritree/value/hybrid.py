@@ -159,9 +159,8 @@ def _join(mean: float, parts: Parts) -> Estimate:
     channels: dict[str, float] = {}
     reasons: dict[str, str] = {}
     cost = Cost()
-    for name, mean_of_part in zip(parts, _means(parts), strict=True):
+    for (name, part), mean_of_part in zip(parts.items(), _means(parts), strict=True):
         channels[name] = mean_of_part
-    for name, part in parts.items():
         reasons[name] = "; ".join(part.reasons.values()) or f"{name} says {part.mean:.3g}"
         channels.update({f"{name}.{key}": value for key, value in part.channels.items()})
         reasons.update({f"{name}.{key}": text for key, text in part.reasons.items()})
