@@ -142,15 +142,7 @@ def fuse(
     if not any(lists.values()):
         raise BadInput(f"fuse: {len(lists)} lists without a candidate; nothing can be ranked")
     weighing = _weights(lists, weights)
-    transform: Mapping[str, Callable[[Scores[Id]], Mapping[Id, float]]] = {
-        "rrf": lambda scores: reciprocal_ranks(scores, k),
-        "borda": lambda scores: borda_points(scores, variant),
-        "z-sum": lambda scores: normalise(scores, "zscore"),
-    }
-    points = {
-        name: transform.get(how, lambda scores: normalise(scores, "none"))(scores)
-        for name, scores in lists.items()
-    }
+    points = {name: _points(scores, how, k, variant) for name, scores in lists.items()}
     missing = missing or ("lowest" if how in ("z-sum", "max") else "zero")
     floor = {
         name: min(own.values(), default=0.0) if missing == "lowest" else 0.0
@@ -163,6 +155,14 @@ def fuse(
         for one in candidates
     ]
     return sorted(fused, key=lambda pair: -pair[1])
+
+
+def _points(scores: Scores[Id], how: Fusion, k: float, variant: Variant) -> dict[Id, float]:
+    if how == "rrf":
+        return reciprocal_ranks(scores, k)
+    if how == "borda":
+        return borda_points(scores, variant)
+    return normalise(scores, "zscore" if how == "z-sum" else "none")
 
 
 def _weights(
