@@ -43,6 +43,14 @@ class Backend:
 
         return x.detach().numpy() if self.name == "torch" else np.asarray(x)
 
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function under ``jit`` on JAX, as it is elsewhere."""
+        if self.name != "jax":
+            return function
+        import jax
+
+        return jax.jit(function)
+
     def gradient(self, function: Callable[[Any], Any], at: Any) -> Any:
         """d sum(function(x)) / dx at ``at``, as NumPy."""
         import numpy as np
@@ -53,7 +61,7 @@ class Backend:
             return x.grad.numpy()
         import jax
 
-        return np.asarray(jax.grad(lambda x: function(x).sum())(self.array(at)))
+        return np.asarray(jax.jit(jax.grad(lambda x: function(x).sum()))(self.array(at)))
 
 
 @pytest.fixture(params=LIBRARIES)

@@ -32,7 +32,7 @@ def test_equal_leading_axes_are_accepted_and_the_library_is_returned(backend: An
     q, a, r = (
         backend.array(x) for x in (np.zeros((2, 3, 4)), np.zeros((2, 3), int), [[0.0] * 3] * 2)
     )
-    xp = check("f", q=(q, "... A"), a=(a, "int ..."), r=(r, "..."), discount=(0.9, "..."))
+    xp = check("f", q=(q, "... A"), a=(a, "int ..."), r=(r, "..."), discount=(0.9, "... or number"))
     assert xp.__name__.split(".")[-1] in (backend.name, "numpy")
 
 
@@ -45,6 +45,8 @@ def test_equal_leading_axes_are_accepted_and_the_library_is_returned(backend: An
         ({"a": (np.zeros(2), "int ...")}, ["a has dtype float64", "integral"]),
         ({"q": (np.zeros(2, int), "...")}, ["q has dtype int64", "floating"]),
         ({"q": (np.zeros(()), "... A")}, ["q has shape ()"]),
+        ({"q": (Q, "..."), "r": (np.zeros(()), "...")}, ["r has shape ()"]),
+        ({"q": (Q, "..."), "r": (1.0, "...")}, ["r is the number 1.0", "[...]"]),
         ({"q": (np.zeros((2, 2)), "N")}, ["q has shape (2, 2)", "[N]"]),
         ({"q": (np.zeros(2), "... A"), "p": (1.0, "... A")}, ["p is the number 1.0"]),
         ({"q": (np.zeros((2, 2)), "... 3")}, ["axis 3"]),

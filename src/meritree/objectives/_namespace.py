@@ -31,16 +31,19 @@ class _Spec(NamedTuple):
     first: tuple[str, ...]  # named axes before the free ones
     free: bool  # whether there are free leading axes
     last: tuple[str, ...]  # named axes after the free ones
+    number: bool  # whether a number may stand for the array
 
 
 @cache
 def _parse(spec: str) -> _Spec:
-    words = spec.split()
+    axes = spec.removesuffix(" or number")
+    number = axes != spec
+    words = axes.split()
     kind = words.pop(0) if words and words[0] in _KINDS else "float"
     if "..." not in words:
-        return _Spec(kind, tuple(words), False, ())
+        return _Spec(kind, tuple(words), False, (), number)
     at = words.index("...")
-    return _Spec(kind, tuple(words[:at]), True, tuple(words[at + 1 :]))
+    return _Spec(kind, tuple(words[:at]), True, tuple(words[at + 1 :]), number)
 
 
 def namespace(*arrays: Array) -> Namespace:
@@ -65,8 +68,8 @@ def check(where: str, /, **arguments: tuple[Array, str]) -> Namespace:
 
     A spec reads like ``"T ... A"`` or ``"int ..."``: an optional dtype kind (float when left out),
     named axes, and ``...`` for free axes; equal names are equal lengths, ``T+1`` is one more than
-    ``T``. Numbers and arrays without axes fit wherever no named axis follows ``...``; None fits
-    everywhere.
+    ``T``. Where it ends in ``or number``, a number or an array without axes may stand for all
+    entries. None fits everywhere.
 
     Args:
         where: name of the function whose arguments these are, for the message.
@@ -82,8 +85,8 @@ def check(where: str, /, **arguments: tuple[Array, str]) -> Namespace:
         if array is None:
             continue
         if isinstance(array, (bool, int, float)):
-            if spec.last:
-                raise BadInput(f"{where}: {name} is the number {array}; give an array [{text}]")
+            if not spec.number:
+                raise BadInput(f"{where}: {name} is the number {array}, expected an array [{text}]")
             continue
         if not xp.isdtype(array.dtype, _KINDS[spec.kind]):
             raise BadInput(
@@ -102,7 +105,7 @@ def _bind(
     text: str,
     sizes: dict[str, tuple[tuple[int, ...], str]],
 ) -> None:
-    if shape == () and spec.free and not spec.last:
+    if shape == () and spec.number:
         return
     named = len(spec.first) + len(spec.last)
     if len(shape) < named or (len(shape) > named and not spec.free):
