@@ -1,0 +1,100 @@
+"""Risk of costs, scores of rewards: functions from finite laws to numbers, on any array library.
+
+Needs array-api-compat; `import meritree.value` does not import it.
+"""
+
+from meritree.value.risk.laws import Law, from_quantiles, law
+from meritree.value.risk.measures import (
+    Distortion,
+    Entropic,
+    ExpectedShortfall,
+    Expectile,
+    Mean,
+    MeanVariance,
+    Risk,
+    Score,
+    ValueAtRisk,
+    Weighted,
+    as_score,
+    variance,
+)
+from meritree.value.risk.nested import (
+    Plan,
+    ScenarioTree,
+    backup,
+    backward_induction,
+    nested_risk,
+    path_risk,
+)
+from meritree.value.risk.oce import (
+    Exponential,
+    OptimisedCertaintyEquivalent,
+    Penalty,
+    Quadratic,
+    linear_certainty_equivalent,
+)
+from meritree.value.risk.robust import (
+    EntropicVaR,
+    KLRobust,
+    Pieces,
+    call_writer_robust_es,
+    robust_es,
+    robust_expectation,
+)
+from meritree.value.risk.scoring import (
+    ScoringFunction,
+    entropic_score,
+    entropic_var_score,
+    expectile_score,
+    joint_shortfall_score,
+    mean_score,
+    mean_variance_score,
+    quantile_score,
+    shortfall_score,
+    variance_score,
+)
+
+__all__ = [
+    "Distortion",
+    "Entropic",
+    "EntropicVaR",
+    "ExpectedShortfall",
+    "Expectile",
+    "Exponential",
+    "KLRobust",
+    "Law",
+    "Mean",
+    "MeanVariance",
+    "OptimisedCertaintyEquivalent",
+    "Penalty",
+    "Pieces",
+    "Plan",
+    "Quadratic",
+    "Risk",
+    "ScenarioTree",
+    "Score",
+    "ScoringFunction",
+    "ValueAtRisk",
+    "Weighted",
+    "as_score",
+    "backup",
+    "backward_induction",
+    "call_writer_robust_es",
+    "entropic_score",
+    "entropic_var_score",
+    "expectile_score",
+    "from_quantiles",
+    "joint_shortfall_score",
+    "law",
+    "linear_certainty_equivalent",
+    "mean_score",
+    "mean_variance_score",
+    "nested_risk",
+    "path_risk",
+    "quantile_score",
+    "robust_es",
+    "robust_expectation",
+    "shortfall_score",
+    "variance",
+    "variance_score",
+]
