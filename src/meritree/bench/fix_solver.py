@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from meritree.bench.ablations import parts_without
 from meritree.bench.compare import Attempt, Setting
 from meritree.bench.outcome_cache import OutcomeCache, TaskOutcomes
 from meritree.bench.tasks import Task
@@ -19,7 +20,7 @@ from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder, create
 from meritree.swe.search_setup import new_search
-from meritree.swe.testing.types import Outcome
+from meritree.swe.testing.types import Outcome, TestLimits
 
 
 class FixSolver:
@@ -45,36 +46,46 @@ class FixSolver:
             prepared = prepare(options, folder, lambda _: None)
         except Ended as end:
             raise BadInput(f"{task.id}: nothing to search: {end}") from end
-        outcomes = None if self._cache is None else self._cache.for_task(task.id)
-        return FixCase(prepared, folder, outcomes)
+        return FixCase(prepared, folder, task.id, self._cache)
 
 
 class FixCase:
     """One prepared task; all its searches use the same test processes."""
 
     def __init__(
-        self, prepared: Prepared, folder: RunFolder, outcomes: TaskOutcomes | None
+        self, prepared: Prepared, folder: RunFolder, task: str, cache: OutcomeCache | None
     ) -> None:
         self._prepared = prepared
         self._folder = folder
-        self._tester: Tester = prepared.evaluator()
-        if outcomes is not None:
-            self._tester = _Remembering(self._tester, outcomes, prepared)
+        self._task = task
+        self._cache = cache
+        self._testers: dict[TestLimits, Tester] = {}
+
+    def _tester(self, limits: TestLimits) -> Tester:
+        """One judge for all searches with these limits; others' outcomes are not theirs."""
+        if limits not in self._testers:
+            tester: Tester = self._prepared.evaluator(limits)
+            if self._cache is not None:
+                usual = limits == TestLimits()
+                name = self._task if usual else f"{self._task} {limits}"
+                tester = _Remembering(tester, self._cache.for_task(name), self._prepared)
+            self._testers[limits] = tester
+        return self._testers[limits]
 
     def attempt(self, setting: Setting, seed: int, budget: int) -> Attempt:
         """One search, ended by its first plausible patch or by its budget."""
         started = time.monotonic()
+        parts = parts_without(setting.ablate)
         search = new_search(
             self._prepared,
             strategy=setting.strategy,
             seed=seed,
             ledger=Ledger(Limits(evaluations=budget)),
             limits=SearchLimits(stop_at_first=True),
-            ablate=setting.ablate,
+            weights=parts.weights,
+            policy=self._prepared.policy(seed, priors=parts.priors, options=parts.options),
+            testers=[self._tester(parts.limits)],
         )
-        search.testers = [self._tester]
-        while len(self._prepared.evaluators) > 1:  # made by new_search, not needed here
-            self._prepared.evaluators.pop().close()
         search.run()
         found = search.found[0] if search.found else None
         return Attempt(

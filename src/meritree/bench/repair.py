@@ -19,6 +19,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+from meritree.bench.ablations import ABLATIONS
 from meritree.bench.catalogue import PACKAGES
 from meritree.bench.compare import Setting, Solver, Trial, compare
 from meritree.bench.fix_solver import FixSolver
@@ -40,7 +41,6 @@ STRATEGIES = (
     "swe-search-dev",
     "swe-search-moatless",
 )
-CHANNELS = ("targets", "near", "changed", "kept")
 REFERENCE = "best-first"
 SAMPLE = Package(
     name="parcel", version="2.3.0", sha256="", code=("parcel",), tests=("tests",)
@@ -81,7 +81,7 @@ class RepairBench:
     def settings(self) -> tuple[Setting, ...]:
         """The strategies and, if asked for, the reference without each part."""
         plain = [Setting(name) for name in dict.fromkeys((self.reference, *self.strategies))]
-        parts = CHANNELS if self.ablations else ()
+        parts = tuple(ABLATIONS) if self.ablations else ()
         return (*plain, *(Setting(self.reference, frozenset({part})) for part in parts))
 
 

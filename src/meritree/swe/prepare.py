@@ -23,7 +23,7 @@ from meritree.swe.outcome_codec import (
 )
 from meritree.swe.repair.ingredients import Evidence, RepoIndex
 from meritree.swe.repair.localize import CoveredTest, Suspicion, localize
-from meritree.swe.repair.policy import RepairPolicy
+from meritree.swe.repair.policy import PolicyOptions, RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, PriorTable
 from meritree.swe.repair.templates import EditCatalogue
 from meritree.swe.repository import SKIPPED_FOLDERS, Repository, open_repository
@@ -116,24 +116,41 @@ class Prepared:
             "warnings": list(self.warnings),
         }
 
-    def evaluator(self) -> Evaluator:
+    def evaluator(self, limits: TestLimits | None = None) -> Evaluator:
         """A new judge of candidates with processes of its own."""
         made = Evaluator(
-            self.session, self.targets, self.guards, self.coverage, baseline=self.baseline
+            self.session,
+            self.targets,
+            self.guards,
+            self.coverage,
+            baseline=self.baseline,
+            limits=limits,
         )
         self.evaluators.append(made)
         return made
 
-    def policy(self, seed: int) -> RepairPolicy:
-        """A fresh repair policy over the starting state."""
+    def policy(
+        self,
+        seed: int,
+        *,
+        priors: PriorTable | None = None,
+        options: PolicyOptions | None = None,
+    ) -> RepairPolicy:
+        """A fresh repair policy over the starting state.
+
+        Args:
+            priors: template weights and factors; those that come with meritree when None.
+            options: what else decides the order; the usual when None.
+        """
         return RepairPolicy(
             self.catalogue,
             self.repository.sources,
             self.suspicion,
-            PriorTable(self.catalogue.templates),
+            priors or PriorTable(self.catalogue.templates),
             signs=self.signs,
             root=self.base,
             seed=seed,
+            options=options,
             relocalize=self._relocalize,
         )
 

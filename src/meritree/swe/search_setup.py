@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 
 from meritree.run.ledger import Ledger
 from meritree.search import SearchTree, make_strategy
-from meritree.swe.code_search import CodeSearch, Events, SearchLimits
+from meritree.swe.code_search import CodeSearch, Events, SearchLimits, Tester
 from meritree.swe.edits import Edit
 from meritree.swe.prepare import Prepared
+from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.testing import Outcome
 from meritree.swe.tree_policy import TreePolicy
 from meritree.swe.value import Facts, Reference, ValueWeights, judge, root_value
@@ -26,7 +27,9 @@ def new_search(
     ledger: Ledger,
     workers: int = 1,
     limits: SearchLimits | None = None,
-    ablate: frozenset[str] = frozenset(),
+    weights: ValueWeights | None = None,
+    policy: RepairPolicy | None = None,
+    testers: Sequence[Tester] = (),
     events: Events | None = None,
     on_step: Callable[[CodeSearch, int], None] | None = None,
 ) -> CodeSearch:
@@ -34,25 +37,27 @@ def new_search(
 
     Args:
         strategy: a name in `meritree.search.STRATEGIES`.
-        ablate: channels of the value to leave out.
+        weights: how the channels make one value; the usual when None.
+        policy: what proposes edits, in the state ``prepared.base``; the usual when None.
+        testers: judges of candidates; ``workers`` new ones when there are none.
         events: where every step is recorded before it is acted on.
 
     Raises:
-        BadInput: an unknown strategy or channel.
+        BadInput: an unknown strategy.
     """
-    weights = ValueWeights(off=ablate)
+    weights = weights or ValueWeights()
     reference = Reference.of(prepared.baseline, prepared.targets)
-    policy = TreePolicy(
-        prepared.policy(seed),
+    tree_policy = TreePolicy(
+        policy or prepared.policy(seed),
         prepared.base,
         reference.results,
         len(prepared.guards),
     )
     search = CodeSearch(
         tree=SearchTree(make_strategy(strategy), seed),
-        policy=policy,
+        policy=tree_policy,
         judge=_judge(prepared, reference, weights),
-        testers=[prepared.evaluator() for _ in range(workers)],
+        testers=testers or [prepared.evaluator() for _ in range(workers)],
         base=prepared.repository.sources,
         key_of=lambda files: prepared.store.tree_with(prepared.base, files),
         ledger=ledger,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,15 @@ def test_the_canary_catches_a_poisoned_table_and_the_lost_fix_is_amended(bench: 
     assert found
     assert bench.evaluator.stats.canary_failures >= 1
     assert bench.try_("shop.py", (BODY, "return TABLE[key] + TABLE[key]")).passed_all
+
+
+def test_without_the_canary_nothing_is_run_on_the_original_code_again(tmp_path: Path) -> None:
+    limits = replace(QUICK, canary_every=0)
+    with Bench(write(tmp_path, {"shop.py": SOURCE, "test_shop.py": TESTS}), limits) as bench:
+        for number in range(30):
+            assert not bench.try_("shop.py", (BODY, f"return {number + 100}")).passed_all
+        assert bench.try_("shop.py", (BODY, RIGHT)).passed_all
+        assert bench.evaluator.stats.canaries == 0
 
 
 def test_files_left_behind_are_removed(tmp_path: Path) -> None:

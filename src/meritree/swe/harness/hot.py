@@ -113,7 +113,7 @@ class Conductor:
         ended = {t for t, expected in self.reference.items() if expected[0] != "timeout"}
         self.canary_targets = [t for t in self.canary_targets if t[0] in ended]
         self.evaluator = None
-        for _ in range(2):
+        for _ in range(2 if self.canary_every else 0):
             if not self.isolated and not self._canary_holds():
                 self.isolated = True
                 self._restart()
@@ -187,6 +187,11 @@ class Conductor:
         self.known_classes |= kinds
         timed_out = any(r["status"] == "timeout" for r in answer["results"])
         old = self.served >= self.recycle_after
+        if not self.canary_every:
+            self.since_canary = []
+            if timed_out or answer["left"] or old:
+                self._restart()
+            return []
         due = kinds or timed_out or answer["left"] or old
         if not due and len(self.since_canary) < self.canary_every:
             return []

@@ -24,6 +24,7 @@ from meritree.swe.testing.types import (
     Coverage,
     EvaluatorStats,
     Outcome,
+    TestLimits,
     TestResult,
 )
 
@@ -38,6 +39,8 @@ class Evaluator:
         targets: tests that fail now and shall pass.
         passing: tests that pass now and shall go on passing.
         covering: coverage of the session; says which guards a change needs.
+        baseline: what the tests did before any change; the session's when None.
+        limits: of this evaluator's processes; the session's when None.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class Evaluator:
         covering: Coverage,
         *,
         baseline: Baseline | None = None,
+        limits: TestLimits | None = None,
     ) -> None:
         if not targets:
             raise BadInput("no failing test to judge candidates by; name one with --failing")
         known = baseline or session.known_baseline()
         self._session = session
+        self._limits = limits or session.limits
         self._known = known
         self._covering = covering
         self._usual = _usual_seconds(known, session.files_of)
@@ -120,7 +125,7 @@ class Evaluator:
             return replace(self._judge_cold(files, str(answer["not_hot"])), amended=amended)
         self.stats.hot += 1
         self._asked[int(answer["number"])] = dict(files)
-        if len(self._asked) > 4 * self._session.limits.canary_every:
+        if len(self._asked) > 4 * max(1, self._limits.canary_every):
             del self._asked[min(self._asked)]
         return replace(self._outcome(answer), amended=amended)
 
@@ -136,7 +141,7 @@ class Evaluator:
 
     def _hot_server(self) -> Server:
         if self._hot is None:
-            self._hot = self._session.server("hot")
+            self._hot = self._session.server("hot", limits=self._limits)
             self._counted: dict[str, float] = {}
             self._hot.ask(self._setup(), self._patience())
         return self._hot
@@ -158,7 +163,7 @@ class Evaluator:
             "op": "setup",
             "targets": [[t, self.limit(t)] for t in self.targets],
             "passing": [[t, self.limit(t)] for t in self.passing],
-            "cap": self._session.limits.target_cap,
+            "cap": self._limits.target_cap,
             "covering": covering,
             "untraced": untraced,
             "on_disk": bool(spawning & {*self.targets, *self.passing}),
@@ -171,7 +176,7 @@ class Evaluator:
         A test that fails tells little about how long it takes when it passes, one that hangs
         nothing: the tests of its file that pass are asked as well.
         """
-        limits, known = self._session.limits, self._known.results
+        limits, known = self._limits, self._known.results
         if test not in known:
             return max(limits.floor_seconds, limits.factor)
         result = known[test]
@@ -185,11 +190,11 @@ class Evaluator:
 
     def _patience(self) -> float:
         total = sum(self.limit(t) for t in [*self.targets, *self.passing])
-        return 3 * total + _ANSWER_SECONDS + 4 * self._session.limits.grace_seconds
+        return 3 * total + _ANSWER_SECONDS + 4 * self._limits.grace_seconds
 
     def _judge_cold(self, files: Mapping[str, str], reason: str) -> Outcome:
         if self._cold is None:
-            self._cold = self._session.server("cold")
+            self._cold = self._session.server("cold", limits=self._limits)
         spans = {t: self.limit(t) for t in [*self.targets, *self.passing]}
         ask = self._session.request
         try:

@@ -133,9 +133,15 @@ class TestSession:
         made.mkdir(parents=True)
         return made
 
-    def server(self, mode: str, files: Mapping[str, str] | None = None) -> Server:
+    def server(
+        self,
+        mode: str,
+        files: Mapping[str, str] | None = None,
+        limits: TestLimits | None = None,
+    ) -> Server:
         """Start a harness process of the given mode in a scratch copy of its own."""
-        return Server(self.setting, self.folder(), mode, files, {"third": self.third})
+        setting = self.setting if limits is None else replace(self.setting, limits=limits)
+        return Server(setting, self.folder(), mode, files, {"third": self.third})
 
     def _live(self) -> Server:
         if self._server is None or self._server.process.poll() is not None:

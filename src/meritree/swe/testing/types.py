@@ -62,7 +62,8 @@ class TestLimits:
         grace_seconds: added to the sum of limits before a silent process is killed.
         memory_bytes: address space a test process may use beyond nothing loaded.
         candidates_per_process: a persistent evaluator is replaced after so many.
-        canary_every: the original code is re-run after so many candidates.
+        canary_every: the original code is re-run after so many candidates; 0: never (what
+            candidates leave behind then goes unnoticed, except by those that pass).
         target_cap: at most so many target tests are run to grade a failing candidate.
         traced_passing: at most so many passing tests are traced for coverage.
     """
