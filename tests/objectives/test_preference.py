@@ -30,7 +30,7 @@ PAIR = {
     "ref_logp": np.log([[0.4, 0.25], [0.2, 0.3]]),
     "mask": np.array([[True, True], [True, False]]),
 }
-MASKED = np.zeros(2, int)
+AT = np.zeros(2, int)
 DIFFERENCES = st.lists(st.floats(-8, 8), min_size=1, max_size=4)
 
 
@@ -259,7 +259,7 @@ def test_impossible_parameters_and_batches_are_refused() -> None:
         (lambda: LogRatio()({"logp": np.zeros((2, 2))}), "needs the key 'ref_logp'"),
         (lambda: PairObjective(RewardHead(), links.Square())({"score": np.zeros(3)}), "3 rows"),
         (lambda: LogRatio()(PAIR | {"mask": np.ones((2, 3))}), r"mask has shape \(2, 3\)"),
-        (lambda: StepLogRatio()({**PAIR, "step": PAIR["logp"], "step_at": MASKED}), "step has dtype"),
+        (lambda: StepLogRatio()({**PAIR, "step": PAIR["logp"], "step_at": AT}), "step has dtype"),
     ):  # fmt: skip
         with pytest.raises(BadInput, match=words):
             make()

@@ -11,6 +11,9 @@ here knows networks, optimisers or environments. How the room speaks:
   ``discount_t`` is gamma (1 - terminated): a truncated episode keeps its gamma.
 - The standard has no stop-gradient. An argument named ``*_sg`` must arrive detached; targets are
   computed apart (`td`, `advantages`, `projections`), detached by the trainer and passed in.
+- Language models (`preference`, `links`, `extras`, `surrogates`, `group_advantages`, `shapes`)
+  speak of one batch of rows, see `rows`: tokens are [B, T], and parts that read a batch declare
+  the keys they need.
 - Shapes and dtypes are checked on entry and are static, so ``jit``, ``vmap`` and ``torch.compile``
   see no branches. Values are checked only where asked (`checks`), and never while tracing.
 """

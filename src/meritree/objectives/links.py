@@ -47,7 +47,7 @@ class Logistic:
         within("Logistic", 0.0, math.inf, margin=self.margin)
 
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
-        check("Logistic", d=(d, "P"), y=(y, "P"))
+        check("Logistic", d=(d, "P"), y=(y, "P or number"))
         z = self.beta * d
         if isinstance(y, (int, float)) and y == 1 and not self.smoothing:
             return softplus(self.margin - z)
@@ -72,7 +72,7 @@ class Square:
         positive("Square", tau=self.tau)
 
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
-        check("Square", d=(d, "P"), y=(y, "P"))
+        check("Square", d=(d, "P"), y=(y, "P or number"))
         c = 1.0 / (2.0 * self.tau)
         return y * (d - c) ** 2 + (1.0 - y) * (d + c) ** 2
 
@@ -93,7 +93,7 @@ class Hinge:
         positive("Hinge", beta=self.beta, margin=self.margin)
 
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
-        xp = check("Hinge", d=(d, "P"), y=(y, "P"))
+        xp = check("Hinge", d=(d, "P"), y=(y, "P or number"))
         z = self.beta * d
         won = xp.clip(self.margin - z, min=0.0)
         return y * won + (1.0 - y) * xp.clip(self.margin + z, min=0.0)
@@ -119,7 +119,7 @@ class Robust:
         _below_half("Robust", self.flipped)
 
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
-        check("Robust", d=(d, "P"), y=(y, "P"))
+        check("Robust", d=(d, "P"), y=(y, "P or number"))
         p = (y - self.flipped) / (1.0 - 2.0 * self.flipped)
         return -p * log_sigmoid(self.beta * d) - (1.0 - p) * log_sigmoid(-self.beta * d)
 
@@ -144,7 +144,7 @@ class NoisyLabel:
         _below_half("NoisyLabel", self.error)
 
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
-        xp = check("NoisyLabel", d=(d, "P"), y=(y, "P"))
+        xp = check("NoisyLabel", d=(d, "P"), y=(y, "P or number"))
         if self.error == 0.0:
             return Logistic(self.beta)(d, y)
         kept = 1.0 - 2.0 * self.error
@@ -172,7 +172,7 @@ class Ties:
         positive("Ties", beta=self.beta, eta=self.eta)
 
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
-        xp = check("Ties", d=(d, "P"), y=(y, "P"))
+        xp = check("Ties", d=(d, "P"), y=(y, "P or number"))
         z, y = self.beta * d, y + xp.zeros_like(d)
         # log P(tie) = log(e^(2 eta) - 1) + log P(first) + log P(second).
         first, second = xp.astype(y > 0.0, d.dtype), xp.astype(y < 1.0, d.dtype)

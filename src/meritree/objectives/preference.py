@@ -120,7 +120,7 @@ class PairObjective:
         plus, minus = halves("PairObjective", self.score(b))
         d = plus - minus
         y = read("PairObjective", b, self.label)[1] if self.label else 1.0
-        xp = check("PairObjective", d=(d, "P"), y=(y, "P"))
+        xp = check("PairObjective", d=(d, "P"), y=(y, "P or number"))
         loss = self.link(d, y)
         metrics = {
             "chosen": xp.mean(plus),

@@ -70,7 +70,7 @@ def inverse_bellman(q_tm1: Array, v_t_sg: Array, discount_t: Array | float, mask
         q_tm1,
         mask,
         v_t_sg=(v_t_sg, "B T"),
-        discount_t=(discount_t, "B T"),
+        discount_t=(discount_t, "B T or number"),
     )
     return xp.sum(implied_reward(q_tm1, v_t_sg, discount_t) * mask, axis=-1)
 
@@ -81,7 +81,7 @@ def implied_reward(q_tm1: Array, v_t_sg: Array, discount_t: Array | float) -> Ar
         "implied_reward",
         q_tm1=(q_tm1, "..."),
         v_t_sg=(v_t_sg, "..."),
-        discount_t=(discount_t, "..."),
+        discount_t=(discount_t, "... or number"),
     )
     return q_tm1 - discount_t * v_t_sg
 
