@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import exp
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,15 @@ from meritree.bench.compare import Attempt, Setting, Trial, compare, read_trials
 from meritree.bench.outcome_cache import OutcomeCache
 from meritree.bench.plot import draw_curves, solved_curves
 from meritree.bench.repair import RepairBench, check, parse, run_repair_bench
-from meritree.bench.tables import correct, markdown, paired_difference, share, summarise
+from meritree.bench.tables import (
+    correct,
+    impatient,
+    markdown,
+    paired_difference,
+    patient,
+    share,
+    summarise,
+)
 from meritree.bench.tasks import Fault, Task
 from meritree.errors import BadInput, HarnessError
 from meritree.swe.testing.types import Outcome
@@ -192,6 +201,18 @@ def test_the_table_puts_the_best_first_and_says_what_the_reference_is() -> None:
     assert summary["settings"][1]["median_found_at"] == 8.5
     with pytest.raises(BadInput, match="reference 'c' was not run"):
         summarise(trials, "c", {})
+
+
+def test_a_search_is_worth_what_its_evaluations_leave_of_the_budget() -> None:
+    early, late, never = trial(0, "a", 0, 10), trial(1, "a", 0, 90), trial(2, "a", 0, None)
+    wrong = replace(trial(3, "a", 0, 1), kept=False)
+    trials = [early, late, never, wrong]
+    assert [patient(each) for each in trials] == pytest.approx([0.9, 0.1, 0.0, 0.0])
+    assert [impatient(each) for each in trials] == pytest.approx([exp(-1), exp(-9), 0.0, 0.0])
+    row = summarise(trials, "a", {})["settings"][0]
+    assert row["patient"]["mean"] == pytest.approx(0.25)
+    lines = markdown(summarise(trials, "a", {})).splitlines()
+    assert lines[2].split("|")[8].strip() == "0.250"
 
 
 def test_curves_count_finds_up_to_each_number_of_evaluations() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from meritree.bench.compare import Trial
 from meritree.errors import BadInput
 from meritree.stats import Interval, stratified_bootstrap
+from meritree.value.runtime import Exponential, Uniform, Utility
 
 RESAMPLES = 4000
 Score = Callable[[Trial], float]
@@ -27,6 +28,23 @@ def plausible(trial: Trial) -> float:
 def correct(trial: Trial) -> float:
     """1 if the patch also passed everything it could not see."""
     return float(trial.correct)
+
+
+def patient(trial: Trial) -> float:
+    """Worth of the trial when the evaluations one can pay for are uniform up to its budget."""
+    return _worth(trial, Uniform(trial.budget))
+
+
+def impatient(trial: Trial) -> float:
+    """Worth of the trial when they are exponential with a tenth of its budget as mean."""
+    return _worth(trial, Exponential(trial.budget / 10))
+
+
+def _worth(trial: Trial, utility: Utility) -> float:
+    """u(evaluations to the correct patch); a search without one is censored and counts 0."""
+    if trial.found_at is None or not trial.correct:
+        return 0.0
+    return utility(trial.found_at)
 
 
 def share(trials: Sequence[Trial], score: Score) -> Interval:
@@ -72,6 +90,8 @@ def summarise(
             "errors": sum(bool(t.error) for t in own),
             "plausible": asdict(share(own, plausible)),
             "correct": asdict(share(own, correct)),
+            "patient": asdict(share(own, patient)),
+            "impatient": asdict(share(own, impatient)),
             "median_found_at": median(found) if found else None,
             "same_as_original": sum(t.original for t in own) / len(own),
             "seconds": round(sum(t.seconds for t in own), 1),
@@ -86,11 +106,16 @@ def summarise(
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """The summary as a Markdown table, best first."""
+    """The summary as a Markdown table, best first.
+
+    Columns ``patient`` and ``impatient``: expected utility of the evaluations to a correct patch,
+    for a budget uniform up to the one given, and exponential with a tenth of it as mean (S073).
+    """
     head = (
         "| setting | plausible % | correct % (95 %) | one slip | two slips | "
-        f"minus {summary['reference']} (95 %) | median evaluations | errors |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        f"minus {summary['reference']} (95 %) | median evaluations | "
+        "patient | impatient | errors |\n"
+        "|---|---|---|---|---|---|---|---|---|---|\n"
     )
     rows = sorted(summary["settings"], key=lambda row: -row["correct"]["mean"])
     return head + "".join(_row(row) for row in rows)
@@ -106,6 +131,8 @@ def _row(row: Mapping[str, Any]) -> str:
         _percent(row["two_slips"]),
         _with_ends(difference, signed=True) if difference else "reference",
         "-" if row["median_found_at"] is None else f"{row['median_found_at']:.0f}",
+        f"{row['patient']['mean']:.3f}",
+        f"{row['impatient']['mean']:.3f}",
         str(row["errors"]),
     ]
     return "| " + " | ".join(cells) + " |\n"
