@@ -76,6 +76,12 @@ def differentiable(request: pytest.FixtureRequest) -> Iterator[Backend]:
     yield from _double_precision(request.param)
 
 
+@pytest.fixture
+def make_backend() -> Callable[[str], Backend]:
+    """A library by name, in the precision it has by default."""
+    return Backend
+
+
 def _double_precision(name: str) -> Iterator[Backend]:
     if name == "jax":
         import jax

@@ -111,6 +111,8 @@ CASES = [
          [0.25 * 0.28125 / 2 + 0.75 * 0.75 / 2 + 0.25 * 1.5 / 2], "theta"),
     Case(distributional.quantile_huber, {"theta": [[0.0]], "tau": [0.25], "target_sg": [[1.0, -1.0]], "kappa": 0.0}, [0.5], "theta"),
     Case(distributional.mmd2, {"x": [[[0.0, 1.0]]], "y_sg": [[[1.0, 0.0]]], "kernel": ONE_KERNEL}, [2 - 2 / math.e], "x"),
+    Case(distributional.quantile_huber, {"theta": [[0.0]], "tau": [0.25], "target_sg": [[1.0, -1.0]], "kappa": 0.0, "weight_sg": [[1.0, 0.0]]}, [0.25], "theta"),
+    Case(distributional.mmd2, {"x": [[[0.0]]], "y_sg": [[[1.0], [7.0]]], "kernel": ONE_KERNEL, "weight_sg": [[1.0, 0.0]]}, [2 - 2 / math.e], "x"),
     Case(distributional.mmd2, {"x": [[[0.0]]], "y_sg": [[[2.0]]], "kernel": distributional.energy_kernel}, [4.0], "x"),
     # policy
     Case(policy.categorical_log_prob, {"logits": [[0.0, LOG3]], "a": [1]}, [math.log(0.75)], "logits"),

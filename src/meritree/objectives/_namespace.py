@@ -145,3 +145,8 @@ def take(xp: Namespace, x: Array, index: Array, trailing: int = 0) -> Array:
     """
     chosen = xp.reshape(index, (*index.shape, *(1,) * (trailing + 1)))
     return xp.squeeze(xp.take_along_axis(x, chosen, axis=-1 - trailing), axis=-1 - trailing)
+
+
+def device_of(x: Array) -> Any:
+    """Where the array lives, for making others beside it."""
+    return array_api_compat.device(x)

@@ -50,7 +50,13 @@ def cramer(logits: Array, target_sg: Array, support: Array) -> Array:
     return xp.sum(gap**2 * (support[1:] - support[:-1]), axis=-1)
 
 
-def quantile_huber(theta: Array, tau: Array, target_sg: Array, kappa: float = 1.0) -> Array:
+def quantile_huber(
+    theta: Array,
+    tau: Array,
+    target_sg: Array,
+    kappa: float = 1.0,
+    weight_sg: Array | None = None,
+) -> Array:
     """sum_i mean_j |tau_i - 1[u_ij < 0]| huber_kappa(u_ij) / kappa, u_ij = target_j - theta_i.
 
     Args:
@@ -58,6 +64,7 @@ def quantile_huber(theta: Array, tau: Array, target_sg: Array, kappa: float = 1.
         tau: their levels in (0, 1), [N].
         target_sg: samples or quantiles of the target, [..., M].
         kappa: where the square becomes linear; 0 is the pinball loss itself.
+        weight_sg: probabilities of the targets, [..., M]; equal ones when left out.
 
     Returns:
         [...].
@@ -66,12 +73,16 @@ def quantile_huber(theta: Array, tau: Array, target_sg: Array, kappa: float = 1.
     with it, as in IQN (arXiv:1806.06923), kappa -> 0 is the pinball loss.
     """
     xp = check(
-        "quantile_huber", theta=(theta, "... N"), tau=(tau, "N"), target_sg=(target_sg, "... M")
-    )
+        "quantile_huber", theta=(theta, "... N"), tau=(tau, "N"),
+        target_sg=(target_sg, "... M"), weight_sg=(weight_sg, "... M"),
+    )  # fmt: skip
     u = xp.expand_dims(target_sg, axis=-2) - xp.expand_dims(theta, axis=-1)
     size = _huber(xp, u, kappa) / kappa if kappa > 0.0 else xp.abs(u)
     level = xp.expand_dims(tau, axis=-1)
-    return xp.sum(xp.mean(xp.where(u < 0.0, 1.0 - level, level) * size, axis=-1), axis=-1)
+    loss = xp.where(u < 0.0, 1.0 - level, level) * size
+    if weight_sg is None:
+        return xp.sum(xp.mean(loss, axis=-1), axis=-1)
+    return xp.sum(loss * xp.expand_dims(weight_sg, axis=-2), axis=(-2, -1))
 
 
 def gaussian_kernels(scales: tuple[float, ...], weights: tuple[float, ...]) -> Kernel:
@@ -109,7 +120,9 @@ def energy_kernel(d: Array) -> Array:
     return -xp.where(apart, xp.sqrt(xp.where(apart, d, xp.ones_like(d))), xp.zeros_like(d))
 
 
-def mmd2(x: Array, y_sg: Array, kernel: Kernel = MD3QN_KERNEL) -> Array:
+def mmd2(
+    x: Array, y_sg: Array, kernel: Kernel = MD3QN_KERNEL, weight_sg: Array | None = None
+) -> Array:
     """mean k(x, x') + mean k(y, y') - 2 mean k(x, y), the biased squared MMD of two samples.
 
     Distances are means over channels of squared differences, so that the joint law of all
@@ -119,16 +132,24 @@ def mmd2(x: Array, y_sg: Array, kernel: Kernel = MD3QN_KERNEL) -> Array:
         x: N particles of C channels, [..., N, C].
         y_sg: M particles, [..., M, C].
         kernel: positive definite, of squared distances (`energy_kernel`: conditionally so).
+        weight_sg: probabilities of the particles y, [..., M]; equal ones when left out.
 
     Returns:
         [...], >= 0 up to rounding; 0 where the samples agree. Memory grows with (N + M)^2 C.
 
     Source: Gretton et al. (2012), eq. 5; Zhang et al. (2021), arXiv:2110.13578 (MD3QN).
     """
-    xp = check("mmd2", x=(x, "... N C"), y_sg=(y_sg, "... M C"))
+    xp = check("mmd2", x=(x, "... N C"), y_sg=(y_sg, "... M C"), weight_sg=(weight_sg, "... M"))
 
-    def mean_kernel(a: Array, b: Array) -> Array:
+    def kernels(a: Array, b: Array) -> Array:
         gap = xp.expand_dims(a, axis=-2) - xp.expand_dims(b, axis=-3)
-        return xp.mean(kernel(xp.mean(gap * gap, axis=-1)), axis=(-2, -1))
+        return kernel(xp.mean(gap * gap, axis=-1))
 
-    return mean_kernel(x, x) + mean_kernel(y_sg, y_sg) - 2.0 * mean_kernel(x, y_sg)
+    own, other, cross = kernels(x, x), kernels(y_sg, y_sg), kernels(x, y_sg)
+    if weight_sg is not None:
+        # Scaled so that the means below are the weighted sums.
+        w = weight_sg * y_sg.shape[-2]
+        cross = cross * xp.expand_dims(w, axis=-2)
+        other = other * xp.expand_dims(w, axis=-2) * xp.expand_dims(w, axis=-1)
+    both = (-2, -1)
+    return xp.mean(own, axis=both) + xp.mean(other, axis=both) - 2.0 * xp.mean(cross, axis=both)

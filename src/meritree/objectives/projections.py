@@ -6,7 +6,7 @@ Nothing here is differentiated: these are targets for `distributional.cross_entr
 from __future__ import annotations
 
 from meritree.errors import BadInput
-from meritree.objectives._namespace import Array, Namespace, check, namespace
+from meritree.objectives._namespace import Array, Namespace, check, device_of, namespace
 from meritree.objectives.special import erf
 
 
@@ -19,7 +19,7 @@ def linear_support(low: float, high: float, m: int, like: Array) -> Array:
     if m < 2 or not low < high:
         raise BadInput(f"a support needs m >= 2 and low < high, got m={m}, low={low}, high={high}")
     xp = namespace(like)
-    return xp.linspace(low, high, m, dtype=like.dtype, device=_device(like))
+    return xp.linspace(low, high, m, dtype=like.dtype, device=device_of(like))
 
 
 def quantile_midpoints(n: int, like: Array) -> Array:
@@ -30,7 +30,7 @@ def quantile_midpoints(n: int, like: Array) -> Array:
     if n < 1:
         raise BadInput(f"the number of quantiles is {n}, must be at least 1")
     xp = namespace(like)
-    return (xp.arange(n, dtype=like.dtype, device=_device(like)) + 0.5) / n
+    return (xp.arange(n, dtype=like.dtype, device=device_of(like)) + 0.5) / n
 
 
 def two_hot(y: Array, support: Array) -> Array:
@@ -101,9 +101,3 @@ def _hats(xp: Namespace, y: Array, support: Array) -> Array:
     rise, fall = xp.concat([flat, inverse]), xp.concat([inverse, flat])
     gap = at - support
     return xp.clip(1.0 - xp.maximum(gap * fall, -gap * rise), min=0.0)
-
-
-def _device(like: Array) -> object:
-    import array_api_compat
-
-    return array_api_compat.device(like)
