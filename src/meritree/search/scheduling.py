@@ -1,16 +1,13 @@
-"""Where the next expansion goes: by descent from the root, or from a frontier of all open nodes.
+"""Where the next expansion goes: what a scheduler is, and the descent from the root.
 
-A scheduler keeps what must be known between two questions (which subtrees are open, which
-scores are out of date); the formulas it asks for are in `selectors` and `swe_search`.
+A scheduler keeps what must be known between two questions (here: which subtrees are open); the
+formulas it asks for are in `selectors`. The other great scheduler is in `frontier`.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_left, insort
-from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from meritree.search.arms import Arms
@@ -206,125 +203,3 @@ def _weakest(node: Node) -> tuple[float, Node]:
 
 def _id(node: Node) -> int:
     return node.id
-
-
-class GlobalScorer(Protocol):
-    """A formula that compares all nodes that may be expanded, wherever they are."""
-
-    @property
-    def reads_subtrees(self) -> bool:
-        """Whether the formula reads `visits`, `value` or `best`."""
-
-    def score(self, tree: Tree, node: Node) -> float | None:
-        """The node's score, None if it is not eligible (in its present situation)."""
-
-    def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
-        """Nodes, besides itself and its parent, whose scores a new `node` changes."""
-
-    def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
-        """Nodes, besides itself, whose scores a visit to `node` (by an alias) changes."""
-
-
-class Frontier:
-    """The expandable node of highest global score; among equals the oldest.
-
-    A heap with lazy deletion: a step marks the few nodes whose scores it changes as dirty, the
-    next question scores those again. Entries of an older version are dropped when they surface
-    and swept out when they outnumber the living.
-
-    With ``temperature`` T > 0 a node is drawn with probability proportional to exp(score / T)
-    instead, O(open nodes) a question.
-    """
-
-    virtual_loss = False
-
-    def __init__(
-        self, tree: Tree, scorer: GlobalScorer, *, seed: int = 0, temperature: float = 0.0
-    ) -> None:
-        self.reads_subtrees = scorer.reads_subtrees
-        self._tree = tree
-        self._scorer = scorer
-        self._seed = seed
-        self._temperature = temperature
-        self._heap: list[tuple[float, int, int]] = []
-        self._dirty: list[Node] = []
-        self._living = 0
-        self._any_cut = False
-
-    def next(self, ticket: int) -> Node | None:
-        self._rescore()
-        heap, nodes = self._heap, self._tree.raw
-        while heap:
-            _, node_id, stamp = heap[0]
-            node = nodes[node_id]
-            if stamp == node.stamp and not self._is_cut(node):
-                return self._draw(ticket) if self._temperature > 0.0 else node
-            heappop(heap)
-        return None
-
-    def added(self, node: Node) -> None:
-        self._mark(node)
-        if node.parent >= 0:
-            self._mark(self._tree.raw[node.parent])
-        for other in self._scorer.touched(self._tree, node):
-            self._mark(other)
-
-    def visited(self, node: Node) -> None:
-        """Nothing to do: `added` and `aliased` name the scores that a visit changes."""
-
-    def changed(self, node: Node) -> None:
-        self._any_cut = self._any_cut or node.cut
-        self._mark(node)
-
-    def aliased(self, parent: Node) -> None:
-        self._mark(parent)
-        for other in self._scorer.visited(self._tree, parent):
-            self._mark(other)
-
-    def _mark(self, node: Node) -> None:
-        if not node.dirty:
-            node.dirty = True
-            self._dirty.append(node)
-
-    def _rescore(self) -> None:
-        tree, score, heap = self._tree, self._scorer.score, self._heap
-        for node in self._dirty:
-            node.dirty = False
-            node.stamp += 1
-            if node.expansions + node.pending < node.cap:
-                value = score(tree, node)
-                if value is not None:
-                    heappush(heap, (-value, node.id, node.stamp))
-        self._dirty.clear()
-        if len(heap) > 2 * self._living + 1024:
-            nodes = tree.raw
-            heap[:] = [entry for entry in heap if entry[2] == nodes[entry[1]].stamp]
-            heapify(heap)
-            self._living = len(heap)
-
-    def _draw(self, ticket: int) -> Node:
-        nodes = self._tree.raw
-        entries = sorted(
-            (node_id, -negative)
-            for negative, node_id, stamp in self._heap
-            if stamp == nodes[node_id].stamp and not self._is_cut(nodes[node_id])
-        )
-        top = max(score for _, score in entries)
-        weights = [
-            1.0 if score == top else math.exp((score - top) / self._temperature)
-            for _, score in entries
-        ]
-        # One generator per ticket: a resumed search needs no generator state.
-        chosen = random.Random(f"{self._seed}:{ticket}").choices(entries, weights)
-        return nodes[chosen[0][0]]
-
-    def _is_cut(self, node: Node) -> bool:
-        """Whether an ancestor is decided, so that nothing below it matters."""
-        if not self._any_cut:
-            return False
-        nodes = self._tree.raw
-        while node.parent >= 0:
-            node = nodes[node.parent]
-            if node.cut:
-                return True
-        return False

@@ -13,8 +13,9 @@ from typing import ClassVar
 
 from meritree.errors import BadInput
 from meritree.search.beam import BeamSchedule
+from meritree.search.frontier import Frontier
 from meritree.search.root_share import RootShare
-from meritree.search.scheduling import FEW, Descent, Frontier, Scheduler
+from meritree.search.scheduling import FEW, Descent, Scheduler
 from meritree.search.tree import Kind, Node, Tree
 from meritree.search.widening import Widening
 

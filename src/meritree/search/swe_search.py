@@ -3,6 +3,8 @@
 Rewards there lie in [-100, 100]; our values in [0, 1] are mapped by r = 200 v - 100, so that
 every constant keeps its meaning. All three compare the expandable nodes of the whole tree.
 A ticket that is out counts as a child for the rules on leaves and as a visit of its node.
+Exploration terms grow with every visit of the parent; the frontier therefore holds upper bounds
+(`score`) and asks for the exact formula (`sharpen`) only where it matters.
 
 Sources: Antoniades et al. (2024), "SWE-Search", for `SweSearchPaper`; the development code
 (a-antoniades/swe-search, `mcts.py`) for `SweSearchDev`; moatless-tree-search (`selector.py`)
@@ -18,12 +20,13 @@ from typing import ClassVar
 
 from meritree.search.diversity import Diversity
 from meritree.search.features import SweFeatures
-from meritree.search.scheduling import Frontier, Scheduler
+from meritree.search.frontier import Frontier
+from meritree.search.scheduling import Scheduler
 from meritree.search.tree import Node, Tree
 from meritree.search.widening import Widening
 
 _NO_FEATURES = SweFeatures()
-_UNKNOWN = (-1, -1, 0.0)
+_COARSE, _FINE = 1, 3  # significant bits of `later`, measured to be fastest
 
 
 def reward_of(value: float) -> float:
@@ -31,20 +34,28 @@ def reward_of(value: float) -> float:
     return 200.0 * value - 100.0
 
 
-def neighbours_of_path(tree: Tree, node: Node) -> Iterator[Node]:
-    """Nodes whose N(s, a) or N(s) a new node changes: its ancestors and all their children.
+def later(visits: int, bits: int) -> int:
+    """The next number with at most ``bits`` significant bits.
 
-    Those that take no more children have no score and are left out.
+    Bounds take ln N(s) there, hold until N(s) arrives, and so are renewed O(log N(s)) times.
     """
-    raw = tree.raw
-    while node.parent >= 0:
+    step = 1 << max(0, visits.bit_length() - bits)
+    return (visits // step + 1) * step
+
+
+def outgrown(tree: Tree, node: Node, bits: int) -> Iterator[Node]:
+    """Open children of the node and of its ancestors whose `later` has come with this visit."""
+    raw, few = tree.raw, 1 << bits
+    while True:
+        visits = node.visits
+        if visits < few or not visits & ((1 << (visits.bit_length() - bits)) - 1):
+            for i in node.children:
+                child = raw[i]
+                if child.expansions < child.cap:
+                    yield child
+        if node.parent < 0:
+            return
         node = raw[node.parent]
-        if node.expansions < node.cap:
-            yield node
-        for i in node.children:
-            child = raw[i]
-            if child.expansions < child.cap:
-                yield child
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +76,17 @@ class SweSearchPaper:
     reads_subtrees: ClassVar[bool] = True
 
     def score(self, tree: Tree, node: Node) -> float:
+        """A bound: N(s) is taken `later`."""
+        return self._with(
+            node, later(tree.raw[node.parent].visits, _COARSE) if node.parent >= 0 else 1
+        )
+
+    def sharpen(self, tree: Tree, node: Node) -> tuple[float, float, bool]:
+        now = self._with(node, tree.raw[node.parent].visits if node.parent >= 0 else 1)
+        return now, self.score(tree, node), True
+
+    def _with(self, node: Node, parent_visits: int) -> float:
         d = node.depth
-        parent_visits = tree.raw[node.parent].visits if node.parent >= 0 else 1
         visits = node.visits + node.pending
         return (
             reward_of(node.value * node.visits / visits)
@@ -76,13 +96,20 @@ class SweSearchPaper:
         )
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
-        return neighbours_of_path(tree, node)
+        return ()
 
     def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
-        return [*neighbours_of_path(tree, node), *(tree.raw[i] for i in node.children)]
+        yield from outgrown(tree, node, _COARSE)
+        raw = tree.raw
+        while True:  # V and N(s, a) of the path itself
+            if node.expansions < node.cap:
+                yield node
+            if node.parent < 0:
+                return
+            node = raw[node.parent]
 
     def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
-        return Frontier(tree, self)
+        return Frontier(tree, self, sharpen=self.sharpen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +223,9 @@ class SweSearchMoatless:
 
     def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
         scorer = MoatlessScorer(self, seed)
-        return Frontier(tree, scorer, seed=seed, temperature=self.temperature)
+        return Frontier(
+            tree, scorer, seed=seed, temperature=self.temperature, sharpen=scorer.sharpen
+        )
 
 
 class MoatlessScorer:
@@ -208,23 +237,41 @@ class MoatlessScorer:
         self._set = settings
         self._diversity = Diversity(settings.sample, seed)
         self._on_finished: set[int] = set()
-        self._rest: dict[int, tuple[int, int, float]] = {}
+        self._rest: dict[int, float] = {}  # `_fixed` of nodes that came near the top
+
+    def score(self, tree: Tree, node: Node) -> float:
+        """A bound: N(s) is taken `later`, similarities not yet computed as 0."""
+        self._rest.pop(node.id, None)
+        score = self._fixed(tree, node)
+        if self._set.diversity and _features(node).files:
+            score += self._set.diversity * self._diversity.upper(node)
+        if node.parent >= 0:
+            log_n = math.log(later(tree.raw[node.parent].visits, _FINE))
+            score += self._set.exploration * math.sqrt(log_n / (node.visits + node.pending))
+        return score
+
+    def sharpen(self, tree: Tree, node: Node) -> tuple[float, float, bool]:
+        """One more similarity, or the score if all are known."""
+        compares = bool(self._set.diversity and _features(node).files)
+        exact = not compares or not self._diversity.refine(tree, node)
+        fixed = self._rest.get(node.id)
+        if fixed is None:
+            fixed = self._rest[node.id] = self._fixed(tree, node)
+        if compares:
+            fixed += self._set.diversity * self._diversity.upper(node)
+        if node.parent < 0:
+            return fixed, fixed, exact
+        log_n, n = math.log(visits := tree.raw[node.parent].visits), node.visits + node.pending
+        bound = fixed + self._set.exploration * math.sqrt(math.log(later(visits, _FINE)) / n)
+        if not exact:
+            return bound, bound, False
+        return fixed + self._set.exploration * math.sqrt(log_n / n), bound, True
 
     def _reward(self, node: Node) -> float:
         return reward_of(node.own) if node.parent >= 0 else self._set.root_reward
 
-    def score(self, tree: Tree, node: Node) -> float:
-        # Only the exploration term changes with every visit; the rest is remembered.
-        pending, expansions, rest = self._rest.get(node.id, _UNKNOWN)
-        if pending != node.pending or expansions != node.expansions:
-            rest = self._all_but_exploration(tree, node)
-            self._rest[node.id] = (node.pending, node.expansions, rest)
-        if node.parent < 0:
-            return rest
-        log_n = math.log(tree.raw[node.parent].visits)
-        return rest + self._set.exploration * math.sqrt(log_n / (node.visits + node.pending))
-
-    def _all_but_exploration(self, tree: Tree, node: Node) -> float:
+    def _fixed(self, tree: Tree, node: Node) -> float:
+        """What only the node's own expansions (and a finish below it) change."""
         raw = tree.raw
         r = self._reward(node)
         parent = raw[node.parent] if node.parent >= 0 else None
@@ -240,7 +287,7 @@ class MoatlessScorer:
             score += self._set.depth_bonus * math.exp(0.8)
         aliases = node.expansions - len(node.children)
         score -= 25.0 * aliases * aliases
-        return score + self._world_terms(tree, node, parent)
+        return score + self._world_terms(node, parent)
 
     def _children_terms(self, node: Node, r: float, children: list[Node]) -> float:
         score = 0.0
@@ -257,7 +304,7 @@ class MoatlessScorer:
                 counts[kind] = counts.get(kind, 0) + 1
         return score - 50.0 * sum((count - 1) ** 2 for count in counts.values())
 
-    def _world_terms(self, tree: Tree, node: Node, parent: Node | None) -> float:
+    def _world_terms(self, node: Node, parent: Node | None) -> float:
         features, score = _features(node), 0.0
         if node.id in self._on_finished and _patched(node):
             score -= 50.0
@@ -265,8 +312,6 @@ class MoatlessScorer:
             parent is not None and _features(parent).expects_correction
         ):
             score += 50.0 / (1.0 + node.expansions**2)
-        if self._set.diversity and features.files:
-            score += self._set.diversity * self._diversity.of(tree, node)
         return score
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
@@ -277,14 +322,18 @@ class MoatlessScorer:
                 self._on_finished.add(above)
                 self._rest.pop(above, None)
                 above = raw[above].parent
-        first_child = node.parent >= 0 and len(raw[node.parent].children) == 1
-        if self._set.diversity and first_child and self._diversity.expanded(raw[node.parent]):
-            self._rest.clear()
-            return raw
-        return neighbours_of_path(tree, node)
+        if node.parent < 0 or not self._set.diversity:
+            return ()
+        parent = raw[node.parent]
+        if parent.expansions >= parent.cap:
+            self._diversity.forget(parent)
+            self._rest.pop(parent.id, None)
+        if len(parent.children) == 1 and self._diversity.expanded(parent):
+            return [other for other in raw if other.expansions < other.cap]
+        return ()
 
     def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
-        return [*neighbours_of_path(tree, node), *(tree.raw[i] for i in node.children)]
+        return outgrown(tree, node, _FINE)
 
 
 def _features(node: Node) -> SweFeatures:
