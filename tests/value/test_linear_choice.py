@@ -10,7 +10,22 @@ import numpy as np
 import pytest
 
 from meritree.errors import BadInput
-from meritree.value.aggregate import Profile, copeland, disagreement, kemeny, ranked, unanimous
+from meritree.studies.value.ge_profiles import (
+    copeland_groups,
+    hidden_centre,
+    infeasible_order,
+    near_copies,
+    twenty,
+)
+from meritree.value.aggregate import (
+    Profile,
+    copeland,
+    disagreement,
+    kemeny,
+    majority_graph,
+    ranked,
+    unanimous,
+)
 from meritree.value.axioms import (
     lifts,
     majority_consistency,
@@ -34,19 +49,8 @@ from meritree.value.linear_choice import (
 )
 
 
-def six(p: float = 0.6, delta: float = 0.5, eps: float = 0.01) -> tuple[Profile[str], Any]:
-    """The construction of Theorem 3.1: three candidates and their near copies (capitals)."""
-    features = LinearRankings(
-        {
-            "a": (2, 1), "b": (1, 1), "c": (0, 0),
-            "A": (2 - eps, 1), "B": (1 - eps, 1), "C": (-eps, delta * eps),
-        }
-    )  # fmt: skip
-    return Profile.of(["aAbBCc", "CcBbAa"], [p, 1 - p], candidates="abcABC"), features
-
-
 def test_both_ballots_of_the_construction_are_feasible() -> None:
-    profile, features = six()
+    profile, features = near_copies()
     for ballot in profile.rankings:
         assert features(list(itertools.pairwise(ballot)))
     # Footnote 7 of the paper names (1, 1), which ranks c above its copy; (delta, 2) does it.
@@ -54,11 +58,15 @@ def test_both_ballots_of_the_construction_are_feasible() -> None:
     assert features.rank((0.5, 2), profile.candidates) == tuple("aAbBCc")
 
 
-@pytest.mark.parametrize("p", [0.6, 0.75, 0.9])
-@pytest.mark.parametrize("delta", [0.05, 0.5])
-def test_a_likelihood_puts_the_copy_that_all_prefer_below(p: float, delta: float) -> None:
-    profile, features = six(p, delta)
-    ranking = features.rank(loss_rule(profile, features), profile.candidates)
+@pytest.mark.parametrize(
+    ("loss", "p", "delta"),
+    [("btl", 0.6, 0.05), ("btl", 0.6, 0.5), ("btl", 0.9, 0.5), ("hinge", 0.75, 0.5)],
+)
+def test_a_convex_loss_puts_the_copy_that_all_prefer_below(
+    loss: Any, p: float, delta: float
+) -> None:
+    profile, features = near_copies(p, delta)
+    ranking = features.rank(loss_rule(profile, features, loss), profile.candidates)
     broken = pareto(profile, ranking)
     assert broken is not None
     assert "'C' above 'c'" in broken.why
@@ -66,19 +74,19 @@ def test_a_likelihood_puts_the_copy_that_all_prefer_below(p: float, delta: float
 
 
 def test_the_likelihood_of_the_construction_has_its_known_minimum() -> None:
-    profile, features = six()
+    profile, features = near_copies()
     theta = loss_rule(profile, features)
     assert theta == pytest.approx((0.2670, 0.0083), abs=5e-4)
 
 
 def test_the_majority_loss_satisfies_pairwise_majorities_there() -> None:
-    profile, features = six()
+    profile, features = near_copies()
     ranking = features.rank(loss_rule(profile, features, majority=True), profile.candidates)
     assert ranking == majority_ranking(profile)
 
 
 def test_the_hinge_rule_is_the_minimum_of_its_loss() -> None:
-    profile, features = six()
+    profile, features = near_copies()
     theta = np.array(loss_rule(profile, features, "hinge"))
 
     def loss(theta: Any) -> float:
@@ -96,24 +104,31 @@ def test_the_hinge_rule_is_the_minimum_of_its_loss() -> None:
 
 
 def test_lcpo_returns_the_majority_ranking_there() -> None:
-    profile, features = six()
+    profile, features = near_copies()
     assert lcpo(profile, features) == tuple("aAbBCc")
     theta = features.theta(list(zip("aAbBC", "AbBCc", strict=True)))
     assert theta is not None
     assert features.rank(theta, profile.candidates) == tuple("aAbBCc")
 
 
+def test_rules_that_see_only_majorities_are_not_pareto_optimal() -> None:
+    profiles, features = hidden_centre()
+    assert len({majority_graph(profile) for profile in profiles}) == 1
+    for profile in profiles:
+        for ballot in profile.rankings:
+            assert features(tuple(itertools.pairwise(ballot)))
+    for rule in (
+        partial(leximax_copeland, feasible=features),
+        lambda p: features.rank(loss_rule(p, features, majority=True), p.candidates),
+    ):
+        assert len({rule(profile) for profile in profiles}) == 1
+        assert any(pareto(profile, rule(profile)) for profile in profiles)
+    assert all(pareto(p, lcpo(p, features)) is None for p in profiles)
+
+
 def test_majorities_may_be_an_order_that_no_reward_induces() -> None:
-    # Appendix B: the centre is second for everybody, first by majority, never first of a reward.
-    e = 0.1
-    features = LinearRankings(
-        {"*": (0.25,) * 3}
-        | {f"+{i}": tuple(float(i == j) for j in range(3)) for i in range(3)}
-        | {f"-{i}": tuple(-float(i == j) for j in range(3)) for i in range(3)}
-    )
-    thetas = [(1, 2 * e, e), (2 * e, 1, e), (2 * e, e, 1)]
-    names = sorted(features.features)
-    profile = Profile.of([features.rank(theta, names) for theta in thetas], candidates=names)
+    profile, features = infeasible_order()
+    names = profile.candidates
     wanted = majority_ranking(profile)
     assert wanted is not None
     assert wanted[0] == "*"
@@ -125,37 +140,12 @@ def test_majorities_may_be_an_order_that_no_reward_induces() -> None:
 
 
 def test_copeland_and_so_lcpo_are_not_separable() -> None:
-    # Theorem C.2, seven candidates, every order feasible.
-    first = Profile.of(["agdefbc", "bacedfg", "baedfgc", "cefgbad", "dcfgbea"])
-    second = Profile.of(["adbfcge", "baedcgf", "caebfgd"])
+    first, second = copeland_groups()
     assert list(copeland(first).values()) == [5, 4, 3, 3, 3, 2, 1]
     assert list(copeland(second).values()) == [6, 5, 3, 3, 3, 1, 0]
     broken = separability(lambda profile: lcpo(profile, any_order), first, second)
     assert broken is not None
     assert ranked(copeland(first + second), "abcdefg")[0] == "b"
-
-
-# Theorem C.4: coordinate, entry, ... of the candidates 1 to 20.
-TWENTY = {
-    1: (0, 2e6), 2: (1, 2e6), 3: (1, 2e5), 4: (1, 1e5, 2, 1e5), 5: (2, 2e5), 6: (2, 2e4),
-    7: (2, 1e4, 3, 1e4), 8: (3, 2e4), 9: (3, 2e3), 10: (3, 1e3, 4, 1e3), 11: (4, 2e3),
-    12: (4, 2e2), 13: (4, 1e2, 5, 1e2), 14: (5, 2e2), 15: (5, 2e1), 16: (5, 1e1, 6, 1e1),
-    17: (6, 2e1), 18: (6, 2.0), 19: (0, 1.0, 6, 1.0), 20: (0, 2.0),
-}  # fmt: skip
-
-
-def twenty() -> tuple[Profile[int], LinearRankings[int]]:
-    features = LinearRankings(
-        {
-            candidate: tuple(
-                dict(zip(map(int, x[::2]), x[1::2], strict=True)).get(i, 0.0) for i in range(7)
-            )
-            for candidate, x in TWENTY.items()
-        }
-    )
-    thetas = [(2, 1, 7, 6, 5, 4, 3)] + [(*range(k, 0, -1), *range(7, k, -1)) for k in range(3, 8)]
-    names = range(1, 21)
-    return Profile.of([features.rank(t, names) for t in thetas], None, names), features
 
 
 def test_linear_kemeny_is_neither_pareto_optimal_nor_majority_consistent() -> None:

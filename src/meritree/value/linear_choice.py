@@ -252,7 +252,9 @@ def loss_rule(
 ) -> tuple[float, ...]:
     """The theta that minimises ``sum_{a != b} n_ab loss(theta . (x_b - x_a))`` (section 3).
 
-    What learning a reward from human feedback does. Every such rule with a convex loss fails Pareto
+    What learning a reward from human feedback does. Where some theta agrees with every pair that
+    counts, the infimum is not attained and such a theta is returned (any comes as near as one
+    likes once scaled: equation 1). Every such rule with a convex loss fails Pareto
     optimality and pairwise majority consistency (Theorem 3.1); with ``majority`` (only the side of
     each majority counts, n_ab in {0, 1}) it satisfies the latter (Theorem 3.6).
 
@@ -262,7 +264,7 @@ def loss_rule(
         loss: ``btl``: log(1 + e^z); ``hinge``: max(0, 1 + z).
         majority: see above.
         ridge: of ``btl``, x |theta|^2 / 2 with the pairs' weights scaled to sum 1: gives theta a
-            minimum where the data are separable.
+            minimum where it has none in some direction.
 
     Raises:
         BadInput: candidates without features.
@@ -277,6 +279,9 @@ def loss_rule(
     )
     if not counts:
         return (0.0,) * len(next(iter(rankings.features.values())))
+    agreeing = rankings.theta(counts)
+    if agreeing is not None:
+        return agreeing
     differences = [
         [p - q for p, q in zip(rankings.features[a], rankings.features[b], strict=True)]
         for a, b in counts
