@@ -23,6 +23,7 @@ Array: TypeAlias = Any
 Namespace: TypeAlias = Any
 """The module with that library's functions, as array-api-compat returns it."""
 
+_NUMBERS = (bool, int, float)  # by exact type: NumPy's float64 is a float, and an array to us
 _KINDS = {"float": "real floating", "int": "integral", "bool": "bool"}
 
 
@@ -52,7 +53,7 @@ def namespace(*arrays: Array) -> Namespace:
     Raises:
         BadInput: no argument is an array, or they belong to different libraries.
     """
-    found = [x for x in arrays if x is not None and not isinstance(x, (bool, int, float))]
+    found = [x for x in arrays if x is not None and type(x) not in _NUMBERS]
     try:
         return array_api_compat.array_namespace(*found)
     except TypeError as error:
@@ -84,7 +85,7 @@ def check(where: str, /, **arguments: tuple[Array, str]) -> Namespace:
         spec = _parse(text)
         if array is None:
             continue
-        if isinstance(array, (bool, int, float)):
+        if type(array) in _NUMBERS:
             if not spec.number:
                 raise BadInput(f"{where}: {name} is the number {array}, expected an array [{text}]")
             continue

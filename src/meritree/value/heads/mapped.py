@@ -89,8 +89,9 @@ class SignedHyperbolic:
 
     def inverse(self, z: Array) -> Array:
         xp = namespace(z)
-        e = self.epsilon
-        root = (xp.sqrt(1.0 + 4.0 * e * (xp.abs(z) + 1.0 + e)) - 1.0) / (2.0 * e)
+        # The root of epsilon y^2 + y = |z| + 1 + epsilon, written without a difference.
+        right = xp.abs(z) + 1.0 + self.epsilon
+        root = 2.0 * right / (1.0 + xp.sqrt(1.0 + 4.0 * self.epsilon * right))
         return xp.sign(z) * (root**2 - 1.0)
 
 
