@@ -13,6 +13,7 @@ from typing import Any
 
 from meritree.view import words
 from meritree.view.drawing import MAX_NODES, colour, draw_tree
+from meritree.view.judges import judge_distances
 from meritree.view.tree import SearchTreeView, most_visited
 from meritree.view.words import Document
 
@@ -68,6 +69,7 @@ def render_report(document: Document, tree: SearchTreeView) -> str:
         *_value(document),
         *_alternatives(document),
         *_tree(tree, document),
+        *_judges(tree),
         *_tests(document),
         *_spending(document),
         *_reproduce(document),
@@ -190,6 +192,21 @@ def _tree(tree: SearchTreeView, document: Document) -> Iterator[str]:
     yield "<details><summary>The same tree as a list</summary>"
     yield from _nested(shown)
     yield "</details>"
+
+
+def _judges(tree: SearchTreeView) -> Iterator[str]:
+    """Which judges the search followed: STARC distances on its own tree."""
+    rows = judge_distances(tree)
+    if not rows:
+        return
+    yield "<h2>Whom the search followed</h2>"
+    yield (
+        "<p>How differently each channel alone would have steered this search: STARC distance "
+        "from the whole value over all nodes of the tree (0: every decision the same, "
+        "0.5: no opinion or unrelated, 1: the opposite).</p>"
+    )
+    lines = [(one.channel, f"{one.distance:.2f}", one.meaning) for one in rows]
+    yield _table(lines, ("channel", "distance", "in words"))
 
 
 def _nested(tree: SearchTreeView) -> Iterator[str]:
