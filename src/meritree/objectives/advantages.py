@@ -7,7 +7,7 @@ detaches the rest.
 from __future__ import annotations
 
 from meritree.objectives._namespace import Array, check
-from meritree.objectives._scan import reverse_linear
+from meritree.objectives._scan import reverse_terms
 from meritree.objectives.td import goes_on
 
 
@@ -44,8 +44,12 @@ def gae(
         lambda_t=(lambda_t, "T ... or number"),
     )  # fmt: skip
     delta = r_t + discount_t * v_t - v_tm1
-    decay = discount_t * lambda_t * goes_on(xp, last_t, r_t) + xp.zeros_like(r_t)
-    return reverse_linear(xp, delta, decay, xp.zeros_like(r_t[0, ...]))
+
+    def terms(x: Array, discount: Array, lam: Array, last: Array) -> tuple[Array, Array]:
+        return x, discount * lam * goes_on(xp, last, x)
+
+    inputs = (delta, discount_t, lambda_t, last_t)
+    return reverse_terms(xp, terms, inputs, xp.zeros_like(r_t[0, ...]))
 
 
 def standardise(advantage: Array, epsilon: float = 1e-8) -> Array:
@@ -151,6 +155,9 @@ def traces(x: Array, decay: float) -> Array:
         decay: gamma lambda, or lambda^dt in continuous time.
     """
     xp = check("traces", x=(x, "T ..."))
-    backwards = xp.flip(x, axis=0)
-    rate = xp.full_like(x, decay)
-    return xp.flip(reverse_linear(xp, backwards, rate, xp.zeros_like(x[0, ...])), axis=0)
+
+    def terms(x: Array) -> tuple[Array, float]:
+        return x, decay
+
+    backwards = reverse_terms(xp, terms, (xp.flip(x, axis=0),), xp.zeros_like(x[0, ...]))
+    return xp.flip(backwards, axis=0)

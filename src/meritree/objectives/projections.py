@@ -89,7 +89,8 @@ def categorical(p: Array, z: Array, support: Array) -> Array:
     Source: Bellemare et al. (2017), arXiv:1707.06887, eq. 7; Rowland et al. (2018).
     """
     xp = check("categorical", p=(p, "... n"), z=(z, "... n"), support=(support, "m"))
-    return xp.sum(xp.expand_dims(p, axis=-1) * _hats(xp, z, support), axis=-2)
+    # As a product of matrices: faster than sums of products, in every library.
+    return xp.squeeze(xp.expand_dims(p, axis=-2) @ _hats(xp, z, support), axis=-2)
 
 
 def _hats(xp: Namespace, y: Array, support: Array) -> Array:
@@ -100,4 +101,4 @@ def _hats(xp: Namespace, y: Array, support: Array) -> Array:
     flat = xp.zeros_like(inverse[:1])
     rise, fall = xp.concat([flat, inverse]), xp.concat([inverse, flat])
     gap = at - support
-    return xp.clip(1.0 - xp.maximum(gap * fall, -gap * rise), min=0.0)
+    return xp.clip(xp.minimum(1.0 - gap * fall, 1.0 + gap * rise), min=0.0)

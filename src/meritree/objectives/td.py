@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from meritree.errors import BadInput
 from meritree.objectives._namespace import Array, Namespace, check, take
-from meritree.objectives._scan import reverse_linear
+from meritree.objectives._scan import reverse_linear, reverse_terms
 from meritree.objectives.special import log_softmax, logsumexp, softmax
 
 
@@ -204,9 +204,12 @@ def lambda_returns(
         v_t=(v_t, "T ..."), last_t=(last_t, "bool T ... or number"),
         lambda_t=(lambda_t, "T ... or number"),
     )  # fmt: skip
-    mix = lambda_t * goes_on(xp, last_t, r_t)
-    decay = discount_t * mix + xp.zeros_like(r_t)
-    return reverse_linear(xp, r_t + discount_t * (1.0 - mix) * v_t, decay, v_t[-1, ...])
+
+    def terms(r: Array, discount: Array, v: Array, lam: Array, last: Array) -> tuple[Array, Array]:
+        mix = lam * goes_on(xp, last, r)
+        return r + discount * (1.0 - mix) * v, discount * mix
+
+    return reverse_terms(xp, terms, (r_t, discount_t, v_t, lambda_t, last_t), v_t[-1, ...])
 
 
 def n_step_returns(
@@ -277,8 +280,12 @@ def off_policy_returns(
     )  # fmt: skip
     trace = c_t * goes_on(xp, last_t, r_t)
     trace = xp.concat([trace[:-1, ...], xp.zeros_like(trace[-1:, ...])], axis=0)
-    x = r_t + discount_t * (v_t - trace * q_t)
-    return reverse_linear(xp, x, discount_t * trace, xp.zeros_like(r_t[0, ...]))
+
+    def terms(r: Array, discount: Array, v: Array, q: Array, c: Array) -> tuple[Array, Array]:
+        return r + discount * (v - c * q), discount * c
+
+    inputs = (r_t, discount_t, v_t, q_t, trace)
+    return reverse_terms(xp, terms, inputs, xp.zeros_like(r_t[0, ...]))
 
 
 def retrace_trace(pi_a: Array, mu_a: Array, lambda_: float = 1.0) -> Array:
@@ -331,11 +338,11 @@ def v_trace(
     go_on = goes_on(xp, last_t, r_t)
     delta = xp.clip(rho_tm1, max=rho_max) * (r_t + discount_t * v_t - v_tm1)
     trace = discount_t * (lambda_ * go_on) * xp.clip(rho_tm1, max=1.0)
-    target = v_tm1 + reverse_linear(xp, delta, trace, xp.zeros_like(r_t[0, ...]))
-    gain = xp.concat([(target - v_tm1)[1:, ...], xp.zeros_like(r_t[:1, ...])], axis=0)
-    next_v = v_t + lambda_ * go_on * gain
+    gain = reverse_linear(xp, delta, trace, xp.zeros_like(r_t[0, ...]))
+    later = xp.concat([gain[1:, ...], xp.zeros_like(gain[:1, ...])], axis=0)
+    next_v = v_t + lambda_ * go_on * later
     rho = xp.clip(rho_tm1, max=rho_max_actor)
-    return VTrace(target, rho * (r_t + discount_t * next_v - v_tm1))
+    return VTrace(v_tm1 + gain, rho * (r_t + discount_t * next_v - v_tm1))
 
 
 def greedy_policy(q: Array) -> Array:
