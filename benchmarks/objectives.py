@@ -149,7 +149,8 @@ def rlax_pairs() -> list[Pair]:
         )(theta, tau, a, r, d, theta_t),
         theta, a256, r256, d256, theta_t)  # fmt: skip
     add("ppo clip", lambda x, y: policy.ppo_clip(x, 0.0 * x, y).mean(),
-        lambda x, y: rlax.clipped_surrogate_pg_loss(jnp.exp(x), y, 0.2), r, normal(rows))  # fmt: skip
+        lambda x, y: rlax.clipped_surrogate_pg_loss(jnp.exp(x), y, 0.2),
+        r, normal(rows))  # fmt: skip
     add("policy gradient",
         lambda x, a, y: policy.reinforce(policy.categorical_log_prob(x, a), y).mean(),
         lambda x, a, y: rlax.policy_gradient_loss(x, a, y, jnp.ones_like(y)), q, a, r)  # fmt: skip
