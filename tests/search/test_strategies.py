@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meritree.search import EXHAUSTED, STRATEGIES, Child, SearchTree, make_strategy
+from meritree.search.features import SweFeatures
 from meritree.value.estimate import Estimate
 
 MOVES = ((2, "double"), (1, "add one"), (3, "add three"))
@@ -128,3 +129,46 @@ def test_best_first_gives_the_root_its_share_of_the_expansions() -> None:
         engine.tell(ticket, Child(key, None, Estimate(0.9), prior=0.1, next_prior=0.1))
     assert nodes.count(0) >= 20
     assert len(set(nodes)) > 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_spends_its_whole_budget_where_most_states_are_dead_ends(
+    name: str, workers: int
+) -> None:
+    engine = SearchTree(make_strategy(name))
+    engine.start("root", Estimate(0.5), next_prior=0.1)
+    spent, out = 0, []
+    while spent < 200:
+        while len(out) < workers and (ticket := engine.ask()) is not None:
+            out.append(ticket)
+        assert out, f"{name} ended after {spent} of 200"
+        ticket, spent = out.pop(0), spent + 1
+        facts = SweFeatures(finished=False)
+        told = Child(spent, None, Estimate(0.4), 0.1, next_prior=0.1, features=facts)
+        engine.tell(ticket, told._replace(terminal=spent % 10 > 0))
+
+
+def test_limits_double_only_when_nothing_is_left_within_them() -> None:
+    engine = SearchTree(make_strategy("swe-search-paper", max_expansions=2, max_depth=2))
+    engine.start("root", Estimate(0.5))
+    parents = []
+    for key in range(14):
+        ticket = engine.ask()
+        assert ticket is not None
+        parents.append(ticket.node)
+        engine.tell(ticket, Child(key, None, Estimate(0.5)))
+    # 2 children of the root and 2 of each of these; then, with 4 each, the same again
+    assert sorted(parents[:6]) == [0, 0, 1, 1, 2, 2]
+    assert parents[6:].count(0) == 2
+    assert max(len(node.children) for node in engine.tree.nodes) <= 4
+
+
+def test_a_line_of_one_chain_stops_at_its_end() -> None:
+    engine = SearchTree(make_strategy("linear", chains=1))
+    engine.start("root", Estimate(0.5))
+    ticket = engine.ask()
+    assert ticket is not None
+    engine.tell(ticket, Child("a", None, Estimate(0.1), terminal=True))
+    assert engine.ask() is None
+    assert engine.finished

@@ -8,6 +8,8 @@ import random
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meritree.search import Child, Node, SearchTree, make_strategy
 from meritree.search.features import FileFacts, SweFeatures, similarity
@@ -175,3 +177,14 @@ def test_similarity_has_its_closed_form() -> None:
     assert similarity(a, b) == pytest.approx(0.4 * 0.5 + 0.2 / 3 + 0.4 * ratio)
     assert similarity(a, a) == pytest.approx(1.0)
     assert similarity({"x": FileFacts()}, {"y": FileFacts()}) == pytest.approx(0.6)
+
+
+TEXT = st.text(st.sampled_from("ab +-\n"), max_size=60)
+
+
+@given(TEXT, TEXT, st.integers(1, 5))
+def test_the_ratio_of_two_patches_is_difflibs(a: str, b: str, times: int) -> None:
+    a, b = a * times, b * times  # also beyond the length at which difflib drops characters
+    expected = difflib.SequenceMatcher(None, a, b).ratio()
+    found = similarity({"x": FileFacts(patch=a)}, {"x": FileFacts(patch=b)})
+    assert found == pytest.approx(0.6 + 0.4 * expected)

@@ -1,11 +1,12 @@
 """Search: a tree that is asked what to expand and told what came back. No NumPy, no frameworks."""
 
 from meritree.search.backups import Backup, Discounted, Lehmer, Max, Mean
-from meritree.search.engine import EXHAUSTED, Child, Exhausted, SearchTree, Ticket
+from meritree.search.engine import SearchTree
+from meritree.search.exchange import EXHAUSTED, Child, Exhausted, Ticket
 from meritree.search.strategies import STRATEGIES, make_strategy
 from meritree.search.strategy import Strategy
 from meritree.search.tree import Kind, Node, SearchError, Tree
-from meritree.search.widening import MaxExpansions, Progressive, Unlimited
+from meritree.search.widening import Doubling, MaxExpansions, Progressive, Unlimited
 
 __all__ = [
     "EXHAUSTED",
@@ -13,6 +14,7 @@ __all__ = [
     "Backup",
     "Child",
     "Discounted",
+    "Doubling",
     "Exhausted",
     "Kind",
     "Lehmer",

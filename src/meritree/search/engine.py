@@ -8,63 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from meritree.search.andor import Decisions, and_or_fold
+from meritree.search.exchange import Child, Exhausted, Ticket, never_given, out_of_range
 from meritree.search.strategy import Strategy
 from meritree.search.tree import ROOT_PARENT, Alias, Kind, Node, SearchError, Tree
 from meritree.value.estimate import Estimate
-
-
-class Ticket(NamedTuple):
-    """Leave to expand one node by one child; answered once by `tell` or `cancel`.
-
-    Attributes:
-        id: 0, 1, 2, ... in the order of the asks.
-        node: id of the node to expand.
-    """
-
-    id: int
-    node: int
-
-
-class Child(NamedTuple):
-    """What came back from an expansion.
-
-    Attributes:
-        key: identity of the new state; a key already in the tree makes an alias edge.
-        action: what led there, opaque.
-        estimate: the judgement of the new state; its mean must lie in [0, 1].
-        prior: the policy's probability of the action, >= 0.
-        terminal: the world ends here.
-        next_prior: prior of the *parent's* next untried proposal; None: unknown, the child's own
-            prior then stands for it (an upper bound where proposals come in order).
-        solved: True or False if the new state is known to be solved or hopeless.
-        kind: OR or AND.
-        features: facts about the state for selectors that read them.
-    """
-
-    key: Hashable
-    action: Any
-    estimate: Estimate
-    prior: float = 1.0
-    terminal: bool = False
-    next_prior: float | None = None
-    solved: bool | None = None
-    kind: Kind = Kind.OR
-    features: Any = None
-
-
-class Exhausted:
-    """The answer "this node has no further proposal"; use the constant `EXHAUSTED`."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "EXHAUSTED"
-
-
-EXHAUSTED: Final = Exhausted()
 
 # What became of a ticket, beside the id of the node it led to.
 _PENDING, _EXHAUSTED, _CANCELLED = -1, -2, -3
@@ -102,6 +52,7 @@ class SearchTree:
         self._out = 0
         self._alone = _NO_TICKET
         self._caps: dict[int, int] = {}
+        self._relaxations = 0
 
     # ------------------------------------------------------------------ the protocol
 
@@ -131,7 +82,7 @@ class SearchTree:
         if self.tree.raw:
             raise SearchError("start() was called twice: one SearchTree holds one search")
         if not 0.0 <= estimate.mean <= 1.0 or not (next_prior is None or 0.0 <= next_prior < _INF):
-            raise _out_of_range(Child("root", None, estimate, next_prior=next_prior))
+            raise out_of_range(Child("root", None, estimate, next_prior=next_prior))
         root = Node(
             0,
             ROOT_PARENT,
@@ -158,7 +109,7 @@ class SearchTree:
         if self._alone >= 0:
             self._enter_alone()
         number = len(self._tickets)
-        node = self._scheduler.next(number)
+        node = self._next(number)
         return None if node is None else self._issue(number, node)
 
     def ask_at(self, node_id: int, ticket_id: int | None = None) -> Ticket:
@@ -196,7 +147,7 @@ class SearchTree:
         """
         number, node_id = ticket
         if not 0 <= number < len(self._tickets):
-            raise _never_given(number)
+            raise never_given(number)
         if self._tickets[number] != _PENDING:
             return self._answered(ticket, self._tickets[number])
         tree = self.tree
@@ -210,9 +161,9 @@ class SearchTree:
             return node
         own, prior, following = result.estimate.mean, result.prior, result.next_prior
         if not (0.0 <= own <= 1.0 and 0.0 <= prior < _INF):
-            raise _out_of_range(result)
+            raise out_of_range(result)
         if following is not None and not 0.0 <= following < _INF:
-            raise _out_of_range(result)
+            raise out_of_range(result)
         known = tree.by_key.get(result.key)
         if known is None:
             return self._attach(ticket, node, result)
@@ -242,7 +193,7 @@ class SearchTree:
         """Nothing is left to expand and no ticket is out."""
         if not self.tree.raw or self._out:
             return False
-        return self._scheduler.next(len(self._tickets)) is None
+        return self._next(len(self._tickets)) is None
 
     def node_of(self, key: Hashable) -> int | None:
         """Id of the node with this key, None if the state is not in the tree."""
@@ -251,17 +202,39 @@ class SearchTree:
 
     # ------------------------------------------------------------------ inside
 
+    def _next(self, number: int) -> Node | None:
+        node = self._scheduler.next(number)
+        if node is None and not self._out and self._relax():
+            node = self._scheduler.next(number)
+        return node
+
+    def _relax(self) -> bool:
+        """Give nodes that are at their limit the widening's next one; False if there is none."""
+        relaxed = self.strategy.widening.relaxed
+        full = [node for node in self.tree.raw if 0 < node.cap <= node.expansions]
+        if not any(relaxed(node.cap) > node.cap for node in full):
+            return False
+        self._relaxations += 1
+        self._caps.clear()
+        for node in self.tree.raw:
+            if node.cap:
+                node.cap = relaxed(node.cap)
+                self._scheduler.changed(node)
+        return True
+
     def _cap(self, depth: int) -> int:
         cap = self._caps.get(depth)
         if cap is None:
-            limit = self.strategy.max_depth
-            deep = limit is not None and depth >= limit
-            cap = self._caps[depth] = 0 if deep else self.strategy.widening.cap(depth)
+            limit, widening = self.strategy.max_depth, self.strategy.widening
+            cap = 0 if limit is not None and depth >= limit else widening.cap(depth)
+            for _ in range(self._relaxations):
+                cap = widening.relaxed(cap)
+            self._caps[depth] = cap
         return cap
 
     def _outcome(self, ticket: Ticket) -> int:
         if not 0 <= ticket.id < len(self._tickets):
-            raise _never_given(ticket.id)
+            raise never_given(ticket.id)
         return self._tickets[ticket.id]
 
     def _answered(self, ticket: Ticket, outcome: int) -> Node:
@@ -374,20 +347,3 @@ class SearchTree:
                     break
                 node = nodes[node.parent]
         self._scheduler.visited(end)
-
-
-def _never_given(number: int) -> SearchError:
-    return SearchError(f"ticket {number} was never given by this engine")
-
-
-def _out_of_range(child: Child) -> SearchError:
-    """Which of a child's numbers is refused."""
-    if not 0.0 <= child.estimate.mean <= 1.0:
-        return SearchError(
-            f"value {child.estimate.mean!r} of state {child.key!r} lies outside [0, 1]: map "
-            "rewards or costs to [0, 1] before they enter the engine"
-        )
-    name = "next_prior" if 0.0 <= child.prior < _INF else "prior"
-    return SearchError(
-        f"{name} of state {child.key!r} is {getattr(child, name)!r}: priors are finite numbers >= 0"
-    )

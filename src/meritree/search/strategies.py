@@ -11,17 +11,24 @@ from meritree.search.backups import Mean
 from meritree.search.selectors import PUCT, SQRT2, UCT, Beam, BestFirst, Newest
 from meritree.search.strategy import Strategy
 from meritree.search.swe_search import SweSearchDev, SweSearchMoatless, SweSearchPaper
-from meritree.search.widening import MaxExpansions, Progressive, Unlimited
+from meritree.search.widening import Doubling, MaxExpansions, Progressive, Unlimited
 
 
-def linear(*, max_depth: int | None = None) -> Strategy:
-    """One chain: always go on from the newest state (the ordinary agent, no search)."""
-    return Strategy("linear", Newest(), Mean(), MaxExpansions(1), max_depth)
+def linear(*, chains: int = 1_000_000, max_depth: int | None = None) -> Strategy:
+    """One chain: always go on from the newest state (the ordinary agent, no search).
+
+    When the chain ends it starts again from the root with the next most probable proposal, at
+    most ``chains`` times in all; 1 is the agent that stops there.
+    """
+    return Strategy("linear", Newest(), Mean(), MaxExpansions(1, root=chains), max_depth)
 
 
-def best_of_n(*, n: int = 1_000_000, max_depth: int | None = None) -> Strategy:
-    """``n`` independent chains from the root, one after the other."""
-    return Strategy("best-of-n", Newest(), Mean(), MaxExpansions(1, root=n), max_depth)
+def best_of_n(
+    *, n: int = 1_000_000, temperature: float = 1.0, max_depth: int | None = None
+) -> Strategy:
+    """``n`` independent chains from the root, one after the other, drawn from the policy."""
+    widening = MaxExpansions(1, root=n)
+    return Strategy("best-of-n", Newest(), Mean(), widening, max_depth, temperature=temperature)
 
 
 def beam(*, width: int = 4, expansions: int = 32, max_depth: int | None = None) -> Strategy:
@@ -59,12 +66,16 @@ def puct(
 def swe_search_paper(
     *, max_expansions: int = 3, max_depth: int | None = 20, **score: float
 ) -> Strategy:
-    """SWE-Search's formula as printed; ``score``: c, alpha, beta, gamma."""
+    """SWE-Search's formula as printed; ``score``: c, alpha, beta, gamma.
+
+    Three expansions a node, as printed; where that leaves nothing to expand (the original ends
+    there) the number doubles, for this and the two scores below.
+    """
     return Strategy(
         "swe-search-paper",
         SweSearchPaper(**score),
         Mean(),
-        MaxExpansions(max_expansions),
+        Doubling(max_expansions),
         max_depth,
     )
 
@@ -74,7 +85,7 @@ def swe_search_dev(
 ) -> Strategy:
     """SWE-Search as its development code ran it (greedy best-first with bonuses)."""
     return Strategy(
-        "swe-search-dev", SweSearchDev(**score), Mean(), MaxExpansions(max_expansions), max_depth
+        "swe-search-dev", SweSearchDev(**score), Mean(), Doubling(max_expansions), max_depth
     )
 
 
@@ -86,7 +97,7 @@ def swe_search_moatless(
         "swe-search-moatless",
         SweSearchMoatless(**score),
         Mean(),
-        MaxExpansions(max_expansions),
+        Doubling(max_expansions),
         max_depth,
     )
 

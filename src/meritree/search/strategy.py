@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +31,8 @@ class Strategy:
         widening: how many children a node may have.
         max_depth: nodes at this depth are not expanded; None: no limit.
         conjunction: value of an AND node from its children.
+        temperature: how whoever asks the policy should take its proposals: 0 the most probable
+            first, T > 0 drawn with probability ~ P^(1/T), without replacement.
         close_solved: a node known to be solved needs no further expansion. Set it to False to
             go on looking for other solutions below solved nodes.
     """
@@ -40,8 +43,11 @@ class Strategy:
     widening: Widening = field(default_factory=MaxExpansions)
     max_depth: int | None = None
     conjunction: Conjunction = Conjunction.PRODUCT
+    temperature: float = 0.0
     close_solved: bool = True
 
     def __post_init__(self) -> None:
         if self.max_depth is not None and self.max_depth < 1:
             raise BadInput(f"max_depth={self.max_depth}: must be at least 1, or None for no limit")
+        if not 0.0 <= self.temperature < math.inf:
+            raise BadInput(f"temperature={self.temperature}: must be a finite number >= 0")

@@ -22,6 +22,9 @@ class Widening(Protocol):
     def admits(self, node: Node) -> bool:
         """Whether the node may widen although it could also descend."""
 
+    def relaxed(self, cap: int) -> int:
+        """The limit that takes the place of ``cap`` when all nodes are at their limits."""
+
 
 @dataclass(frozen=True, slots=True)
 class MaxExpansions:
@@ -45,6 +48,36 @@ class MaxExpansions:
 
     def admits(self, node: Node) -> bool:
         return True
+
+    def relaxed(self, cap: int) -> int:
+        return cap
+
+
+@dataclass(frozen=True, slots=True)
+class Doubling:
+    """At most k expansions of every node; when nothing is left within that, 2 k, 4 k, ...
+
+    For algorithms that are defined with a small fixed number of children, where a comparison at
+    equal budgets wants all of the budget used. Until the first doubling it is `MaxExpansions`.
+
+    Attributes:
+        k: the first limit, >= 1.
+    """
+
+    k: int = 3
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise BadInput(f"max expansions k={self.k}: must be at least 1")
+
+    def cap(self, depth: int) -> int:
+        return self.k
+
+    def admits(self, node: Node) -> bool:
+        return True
+
+    def relaxed(self, cap: int) -> int:
+        return 2 * cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +108,9 @@ class Progressive:
         limit: float = self.k * (node.visits + node.virtual) ** self.alpha
         return node.expansions + node.pending < limit
 
+    def relaxed(self, cap: int) -> int:
+        return cap
+
 
 @dataclass(frozen=True, slots=True)
 class Unlimited:
@@ -85,3 +121,6 @@ class Unlimited:
 
     def admits(self, node: Node) -> bool:
         return True
+
+    def relaxed(self, cap: int) -> int:
+        return cap

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from meritree.errors import BudgetExceeded, JournalError
 from meritree.run.ledger import Ledger
 from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
+from meritree.search.features import SweFeatures
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.outcome_codec import decode_outcome, encode_outcome
 from meritree.swe.testing.types import Amendment, Outcome
@@ -274,7 +275,10 @@ class CodeSearch:
         self.evaluations += 1
         self.policy.tell(parent.key, proposed.edit, key, outcome)
         closed = outcome.passed_all or not self.policy.allows(key)
-        node = self.tree.tell(ticket, self._child(ticket, proposed, key, estimate, closed))
+        # To the SWE-Search scores only a pass is a finish; a closed state is a failure.
+        facts = SweFeatures(finished=outcome.passed_all)
+        child = self._child(ticket, proposed, key, estimate, closed)
+        node = self.tree.tell(ticket, child._replace(features=facts))
         if node.id in self.states:  # another worker reached the same tree first
             self.transpositions += 1
         else:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 
 from meritree.run.ledger import Ledger
 from meritree.search import SearchTree, make_strategy
-from meritree.swe.code_search import CodeSearch, Events, SearchLimits, Tester
+from meritree.swe.code_search import CodeSearch, EditPolicy, Events, SearchLimits, Tester
 from meritree.swe.edits import Edit
 from meritree.swe.prepare import Prepared
 from meritree.swe.repair.policy import RepairPolicy
+from meritree.swe.sampled_policy import SampledPolicy
 from meritree.swe.testing import Outcome
 from meritree.swe.tree_policy import TreePolicy
 from meritree.swe.value import Facts, Reference, ValueWeights, judge, root_value
@@ -47,14 +48,17 @@ def new_search(
     """
     weights = weights or ValueWeights()
     reference = Reference.of(prepared.baseline, prepared.targets)
-    tree_policy = TreePolicy(
+    rules = make_strategy(strategy)
+    tree_policy: EditPolicy = TreePolicy(
         policy or prepared.policy(seed),
         prepared.base,
         reference.results,
         len(prepared.guards),
     )
+    if rules.temperature:
+        tree_policy = SampledPolicy(tree_policy, seed, rules.temperature)
     search = CodeSearch(
-        tree=SearchTree(make_strategy(strategy), seed),
+        tree=SearchTree(rules, seed),
         policy=tree_policy,
         judge=_judge(prepared, reference, weights),
         testers=testers or [prepared.evaluator() for _ in range(workers)],
