@@ -1,10 +1,16 @@
-"""Nodes per CPU second and bytes per node of the search engine, with and without the journal.
+"""Nodes per CPU second and bytes per node of the search engine, and of its peers in the same run.
 
-    python benchmarks/engine.py [--largest 100000] [--repeats 3] [--peers]
+    python benchmarks/engine.py [--largest 100000] [--repeats 5] [--peers PYTHON]
 
 Values are random and free, so only the engine is timed: ask, (append to the journal,) tell.
-`--peers` installs TreeQuest from the package index into a throw-away environment and times it
-in the same run. Prints a table; writes JSON with command, commit and machine class.
+``--peers`` names the interpreter of an environment with ``treequest`` and ``mini-swe-agent`` from
+the package index, for instance
+
+    python -m venv peers && peers/bin/pip install treequest mini-swe-agent
+    python benchmarks/engine.py --peers peers/bin/python
+
+A peer that is not installed there is named as missing. Every timing is process CPU time; a fixed
+pure-Python loop is timed beside each, because machines that are shared change their speed.
 """
 
 from __future__ import annotations
@@ -20,134 +26,193 @@ import sys
 import tempfile
 import time
 import tracemalloc
-import venv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from meritree.run.journal import Journal
 from meritree.search import Child, MaxExpansions, Mean, SearchTree, Strategy, make_strategy
+from meritree.search.features import FileFacts, SweFeatures
 from meritree.search.selectors import UCT
 from meritree.value.estimate import Estimate
 
-STRATEGIES = {
-    "uct (3 children)": lambda: Strategy("uct", UCT(), Mean(), MaxExpansions(3)),
+TOLD = "swe-search-moatless, files told"
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "uct, 3 children": lambda: Strategy("uct", UCT(), Mean(), MaxExpansions(3)),
+    "uct": lambda: make_strategy("uct"),
+    "puct": lambda: make_strategy("puct"),
+    "best-first": lambda: make_strategy("best-first"),
+    "beam": lambda: make_strategy("beam"),
+    "best-of-n": lambda: make_strategy("best-of-n"),
     "swe-search-paper": lambda: make_strategy("swe-search-paper"),
     "swe-search-dev": lambda: make_strategy("swe-search-dev"),
     "swe-search-moatless": lambda: make_strategy("swe-search-moatless"),
+    f"{TOLD}, sample 4": lambda: make_strategy("swe-search-moatless", sample=4),
+    f"{TOLD}, sample 16": lambda: make_strategy("swe-search-moatless", sample=16),
 }
-
-TREEQUEST = """
-import random, sys, time
-import treequest as tq
-for n in map(int, sys.argv[1:]):
-    rng = random.Random(0)
-    algo = tq.StandardMCTS()
-    state = algo.init_tree()
-    make = {"a": lambda parent: ("s", rng.random())}
-    start = time.process_time()
-    for _ in range(n):
-        state = algo.step(state, make)
-    print(n, n / (time.process_time() - start))
-"""
+PATHS = tuple(f"package/module_{i}.py" for i in range(6))
 
 
-def grow(strategy: Strategy, nodes: int, journal: Journal | None) -> SearchTree:
-    """Grow a tree of this many nodes with values drawn from seed 0."""
+class Files:
+    """A code world for the diversity term: six files, views and edits, every patch another one."""
+
+    def __init__(self) -> None:
+        self._rng = random.Random(1)
+
+    def child(self, parent: SweFeatures) -> SweFeatures:
+        """The parent's facts with one file viewed or patched (even chances)."""
+        rng = self._rng
+        path = rng.choice(PATHS)
+        old = parent.files.get(path, FileFacts())
+        edit = rng.random() < 0.5
+        facts = FileFacts(
+            old.spans | {rng.choice("abcdefgh")}, self._patch() if edit else old.patch
+        )
+        kind = "StringReplace" if edit else "ViewCode"
+        return SweFeatures(kind, files={**parent.files, path: facts})
+
+    def _patch(self) -> str:
+        draw = self._rng.randrange
+        line = draw(300)
+        return (
+            f"@@ -{line},3 +{line},3 @@\n     total = 0\n-    for x in items[{draw(9)}:]:\n"
+            f"+    for x in rows[{draw(99)}:-{draw(9)}]:\n"
+        )
+
+
+def plan(nodes: int) -> list[SweFeatures]:
+    """One set of facts a node, made before the clock starts (parents drawn at random)."""
+    world, rng, facts = Files(), random.Random(2), [SweFeatures()]
+    for _ in range(nodes):
+        facts.append(world.child(facts[rng.randrange(max(0, len(facts) - 200), len(facts))]))
+    return facts
+
+
+def grow(
+    strategy: Strategy, nodes: int, journal: Journal | None, told: list[SweFeatures] | None = None
+) -> SearchTree:
+    """Grow a tree of this many nodes with values drawn from seed 0 and priors ~ 1 / rank."""
     engine, rng = SearchTree(strategy), random.Random(0)
-    engine.start("root", Estimate(0.5))
+    engine.start("root", Estimate(0.5), features=told[0] if told else None)
+    raw = engine.tree.raw
     for number in range(1, nodes):
         ticket = engine.ask()
         if ticket is None:
             raise SystemExit(f"{strategy.name}: nothing to expand after {number} nodes")
         value = rng.random()
+        rank = raw[ticket.node].expansions + 1
         if journal is not None:
             journal.append(
                 "tell", {"ticket": ticket.id, "node": ticket.node, "key": number, "mean": value}
             )
-        engine.tell(ticket, Child(number, None, Estimate(value)))
+        child = Child(
+            number,
+            None,
+            Estimate(value),
+            0.2 / rank,
+            next_prior=0.2 / (rank + 1),
+            features=told[number] if told else None,
+        )
+        engine.tell(ticket, child)
     return engine
 
 
-def rate(name: str, nodes: int, with_journal: bool, repeats: int) -> float:
-    """Median nodes per CPU second over the repeats."""
-    rates = []
+def calibrate() -> float:
+    """Million turns a CPU second of a fixed pure-Python loop."""
+    start, total = time.process_time(), 0.0
+    for i in range(200_000):
+        total += i * 0.5
+    return 0.2 / (time.process_time() - start)
+
+
+def rates(name: str, nodes: int, with_journal: bool, repeats: int) -> dict[str, float]:
+    """Nodes per CPU second, median and best of the repeats, and the loop's speed beside them."""
+    found, loops = [], []
+    told = plan(nodes) if name.startswith(TOLD) else None
     for _ in range(repeats):
+        loops.append(calibrate())
         with tempfile.TemporaryDirectory() as folder:
             journal = Journal.create(Path(folder) / "run.db", {}) if with_journal else None
             start = time.process_time()
-            grow(STRATEGIES[name](), nodes, journal)
-            rates.append(nodes / (time.process_time() - start))
+            grow(STRATEGIES[name](), nodes, journal, told)
+            found.append(nodes / (time.process_time() - start))
             if journal is not None:
                 journal.close()
-    return statistics.median(rates)
+    return {
+        "median": round(statistics.median(found)),
+        "best": round(max(found)),
+        "loop": round(statistics.median(loops), 1),
+    }
 
 
-def bytes_per_node(name: str, nodes: int = 2000) -> float:
+def bytes_per_node(name: str, nodes: int = 2000) -> int:
     """Memory allocated while growing, the scheduler's included, over the nodes."""
+    told = plan(nodes) if name.startswith(TOLD) else None
     tracemalloc.start()
     try:
-        engine = grow(STRATEGIES[name](), nodes, None)
-        return tracemalloc.get_traced_memory()[0] / len(engine.tree)
+        engine = grow(STRATEGIES[name](), nodes, None, told)
+        return round(tracemalloc.get_traced_memory()[0] / len(engine.tree))
     finally:
         tracemalloc.stop()
 
 
-def treequest(sizes: list[int]) -> dict[str, float]:
-    """Nodes per CPU second of TreeQuest's StandardMCTS, installed for this run only."""
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        python = str(Path(folder) / "bin" / "python")
-        subprocess.run([python, "-m", "pip", "install", "-q", "treequest"], check=True)
-        command = [python, "-c", TREEQUEST, *map(str, sizes)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return {n: float(r) for n, r in (line.split() for line in done.stdout.splitlines())}
+def peers(python: str | None, largest: int) -> dict[str, Any]:
+    """What `engine_peers.py` measures in another environment; which peers are missing there."""
+    if python is None:
+        return {"missing": "no --peers PYTHON was given: treequest, mini-swe-agent not measured"}
+    script = Path(__file__).with_name("engine_peers.py")
+    done = subprocess.run(
+        [python, str(script), str(largest)], check=True, capture_output=True, text=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def provenance(repeats: int) -> dict[str, Any]:
     """What is needed to repeat the run."""
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
     return {
         "command": "python benchmarks/engine.py " + " ".join(sys.argv[1:]),
         "commit": commit.stdout.strip() or None,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "repeats": repeats,
-        "unit": "nodes per CPU second, median of the repeats",
+        "load": [round(x, 1) for x in os.getloadavg()],
+        "seeds": "values 0, facts 1 and 2",
+        "repeats": f"{repeats} (1 above 10000 nodes)",
+        "unit": "nodes per CPU second; loop: million turns a CPU second of `calibrate`",
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--largest", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has the peers")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "engine.json"
     )
     options = parser.parse_args()
+    result: dict[str, Any] = provenance(options.repeats)
     sizes = [n for n in (100, 1000, 10_000, 100_000) if n <= options.largest]
-    rows = []
+    result["rows"] = rows = []
     for name in STRATEGIES:
         for with_journal in (False, True):
             found = {
-                str(n): round(rate(name, n, with_journal, 1 if n > 10_000 else options.repeats))
+                str(n): rates(name, n, with_journal, 1 if n > 10_000 else options.repeats)
                 for n in sizes
             }
             rows.append({"strategy": name, "journal": with_journal, "nodes_per_cpu_s": found})
-            print(f"{name:22} journal={with_journal!s:5}", found, flush=True)
-    memory = {name: round(bytes_per_node(name)) for name in STRATEGIES}
-    print("bytes per node", memory, flush=True)
-    result: dict[str, Any] = {**provenance(options.repeats), "rows": rows, "bytes_per_node": memory}
-    if options.peers:
-        peers = treequest([100, 300, 1000])
-        result["peers"] = {
-            "treequest StandardMCTS, step()": {n: round(r) for n, r in peers.items()}
-        }
-        print("treequest", result["peers"])
+            medians = {n: found[n]["median"] for n in found}
+            print(f"{name:42} journal={with_journal!s:5} {medians}", flush=True)
+    result["bytes_per_node"] = {name: bytes_per_node(name) for name in STRATEGIES}
+    print("bytes per node", result["bytes_per_node"], flush=True)
+    result["peers"] = peers(options.peers, min(options.largest, 1000))
+    print("peers", json.dumps(result["peers"], indent=1))
+    result["load_at_end"] = [round(x, 1) for x in os.getloadavg()]
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
