@@ -5,7 +5,7 @@ Looks only at shapes and dtypes, which are static while `jit`, `vmap` or `torch.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from meritree.errors import BadInput
@@ -24,6 +24,8 @@ Namespace: TypeAlias = Any
 """The module with that library's functions, as array-api-compat returns it."""
 
 _NUMBERS = (bool, int, float)  # by exact type: NumPy's float64 is a float, and an array to us
+# Looking a namespace up is a good part of a small loss's time; a type's never changes.
+_OF_TYPE: dict[type, Namespace] = {}
 _KINDS = {"float": "real floating", "int": "integral", "bool": "bool"}
 
 
@@ -53,15 +55,22 @@ def namespace(*arrays: Array) -> Namespace:
     Raises:
         BadInput: no argument is an array, or they belong to different libraries.
     """
-    found = [x for x in arrays if x is not None and type(x) not in _NUMBERS]
+    found = [x for x in arrays if x is not None and not isinstance(x, (bool, int, float))]
+    types = {type(x) for x in found}
+    if len(types) == 1:
+        known = _OF_TYPE.get(next(iter(types)))
+        if known is not None:
+            return known
     try:
-        return array_api_compat.array_namespace(*found)
+        xp = array_api_compat.array_namespace(*found)
     except TypeError as error:
         kinds = ", ".join(sorted({f"{type(x).__module__}.{type(x).__name__}" for x in found}))
         raise BadInput(
             f"expected arrays of one library, got {kinds or 'only numbers'}: "
             "convert all arguments to NumPy, PyTorch or JAX arrays"
         ) from error
+    _OF_TYPE.update(dict.fromkeys(types, xp))
+    return xp
 
 
 def check(where: str, /, **arguments: tuple[Array, str]) -> Namespace:
@@ -79,23 +88,32 @@ def check(where: str, /, **arguments: tuple[Array, str]) -> Namespace:
     Raises:
         BadInput: a shape or a dtype does not fit; names the argument, its shape and the way out.
     """
-    xp = namespace(*(array for array, _ in arguments.values()))
-    sizes: dict[str, tuple[tuple[int, ...], str]] = {}
+    xp = namespace(*[array for array, _ in arguments.values()])
+    found = []
     for name, (array, text) in arguments.items():
-        spec = _parse(text)
         if array is None:
             continue
-        if type(array) in _NUMBERS:
-            if not spec.number:
+        if isinstance(array, (bool, int, float)):
+            if not _parse(text).number:
                 raise BadInput(f"{where}: {name} is the number {array}, expected an array [{text}]")
             continue
-        if not xp.isdtype(array.dtype, _KINDS[spec.kind]):
+        found.append((name, text, array.shape, array.dtype))
+    _fit(xp, where, tuple(found))
+    return xp
+
+
+@lru_cache(maxsize=4096)
+def _fit(xp: Namespace, where: str, found: tuple[tuple[str, str, Any, Any], ...]) -> None:
+    """`check` of names, specs, shapes and dtypes; remembered, since a loop repeats its shapes."""
+    sizes: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, text, shape, dtype in found:
+        spec = _parse(text)
+        if not xp.isdtype(dtype, _KINDS[spec.kind]):
             raise BadInput(
-                f"{where}: {name} has dtype {array.dtype}, expected {_KINDS[spec.kind]}: "
+                f"{where}: {name} has dtype {dtype}, expected {_KINDS[spec.kind]}: "
                 f"convert it before the call"
             )
-        _bind(where, name, tuple(array.shape), spec, text, sizes)
-    return xp
+        _bind(where, name, tuple(shape), spec, text, sizes)
 
 
 def _bind(

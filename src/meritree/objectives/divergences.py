@@ -51,8 +51,8 @@ def k3(logp: Array, ref_logp: Array) -> Array:
     Schulman 2020; the KL term of GRPO. Shapes [...], equal.
     """
     xp = check("k3", logp=(logp, "..."), ref_logp=(ref_logp, "..."))
-    h = logp - ref_logp
-    return _expm1(xp, -h) + h
+    back = ref_logp - logp
+    return xp.expm1(back) - back
 
 
 def fkl_gen(logp: Array, ref_logp: Array) -> Array:

@@ -49,7 +49,7 @@ class Logistic:
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
         check("Logistic", d=(d, "P"), y=(y, "P or number"))
         z = self.beta * d
-        if isinstance(y, (int, float)) and y == 1 and not self.smoothing:
+        if _certain(y) and not self.smoothing:
             return softplus(self.margin - z)
         p = y * (1.0 - 2.0 * self.smoothing) + self.smoothing
         return p * softplus(self.margin - z) + (1.0 - p) * softplus(self.margin + z)
@@ -74,6 +74,8 @@ class Square:
     def __call__(self, d: Array, y: Array = 1.0, /) -> Array:
         check("Square", d=(d, "P"), y=(y, "P or number"))
         c = 1.0 / (2.0 * self.tau)
+        if _certain(y):
+            return (d - c) ** 2
         return y * (d - c) ** 2 + (1.0 - y) * (d + c) ** 2
 
 
@@ -96,6 +98,8 @@ class Hinge:
         xp = check("Hinge", d=(d, "P"), y=(y, "P or number"))
         z = self.beta * d
         won = xp.clip(self.margin - z, min=0.0)
+        if _certain(y):
+            return won
         return y * won + (1.0 - y) * xp.clip(self.margin + z, min=0.0)
 
 
@@ -228,6 +232,11 @@ def merged_preference(reward_gap: Array, safety_gap: Array, lam: float) -> Array
     check("merged_preference", reward_gap=(reward_gap, "P"), safety_gap=(safety_gap, "P"))
     within("merged_preference", 0.0, math.inf, lam=lam)
     return sigmoid(reward_gap + lam * safety_gap)
+
+
+def _certain(y: Array) -> bool:
+    """Whether the first of every pair is preferred: the usual case, and half the work."""
+    return isinstance(y, (int, float)) and y == 1
 
 
 def _below_half(where: str, value: float) -> None:

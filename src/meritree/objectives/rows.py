@@ -6,6 +6,7 @@ One dictionary of arrays that every trainer makes and every objective reads. Kno
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, Protocol, TypeAlias
 
 from meritree.errors import BadInput
@@ -35,6 +36,8 @@ KEYS: Mapping[str, str] = {
 
 In a batch of pairs the first half of the rows is preferred, the second half rejected.
 """
+
+_MASKS = frozenset({"mask", "cal_mask"})
 
 How: TypeAlias = Literal["token", "seq_mean", "seq_sum", "const"]
 
@@ -70,13 +73,15 @@ def read(where: str, b: Batch, *names: str) -> Any:
             f"{', '.join(sorted(b)) or 'no keys'}"
         )
     arrays = [b[name] for name in names]
-    specs = [KEYS[name] for name in names]
+    xp = check(
+        where,
+        **{
+            name: (x, mask_spec(x, KEYS[name]) if name in _MASKS else KEYS[name])
+            for name, x in zip(names, arrays, strict=True)
+        },
+    )
     for i, name in enumerate(names):
-        if name.endswith("mask"):
-            specs[i] = mask_spec(arrays[i], specs[i])
-    xp = check(where, **dict(zip(names, zip(arrays, specs, strict=True), strict=True)))
-    for i, name in enumerate(names):
-        if name.endswith("mask"):
+        if name in _MASKS:
             arrays[i] = as_weights(xp, arrays[i], arrays[0])
     return xp, *arrays
 
@@ -166,10 +171,17 @@ def within(where: str, low: float, high: float, **values: float) -> None:
 
 def mask_spec(mask: Array, axes: str) -> str:
     """The spec of ``axes`` in whatever dtype the mask has."""
-    kind = str(getattr(mask, "dtype", "")).rpartition(".")[2]
-    if kind.startswith("bool"):
-        return f"bool {axes}"
-    return f"int {axes}" if kind.startswith(("int", "uint")) else axes
+    library: Any = type(mask)
+    return _kind(library, getattr(mask, "dtype", None)) + axes
+
+
+@cache
+def _kind(_: Any, dtype: Any) -> str:
+    # The type is part of the key: dtypes of different libraries do not like to be compared.
+    name = str(dtype).rpartition(".")[2]
+    if name.startswith("bool"):
+        return "bool "
+    return "int " if name.startswith(("int", "uint")) else ""
 
 
 def as_weights(xp: Any, mask: Array, like: Array) -> Array:

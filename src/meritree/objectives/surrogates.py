@@ -44,7 +44,7 @@ class Clip:
         loss = _clipped(xp, xp.exp(logp - old_logp), advantage, self.lo, self.hi)
         if self.dual is None:
             return loss
-        return xp.where(advantage < 0.0, _least(xp, loss, -self.dual * advantage), loss)
+        return xp.where(advantage < 0.0, xp.minimum(loss, -self.dual * advantage), loss)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class SeqRatio:
             "SeqRatio", b, "logp", "old_logp", "advantage", "mask"
         )
         ratio = xp.exp(mean_tokens(xp, logp - old_logp, mask))[:, None]
-        return _clipped(xp, ratio, advantage, self.lo, self.hi)
+        # `_clipped` with both ends taken once a row rather than once a token.
+        low, high = xp.clip(ratio, max=1.0 + self.hi), xp.clip(ratio, min=1.0 - self.lo)
+        return -xp.where(advantage > 0.0, low, high) * advantage
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,7 @@ class ExternalMis:
 
 def _clipped(xp: Namespace, ratio: Array, advantage: Array, lo: float, hi: float) -> Array:
     inside = xp.clip(ratio, min=1.0 - lo, max=1.0 + hi)
-    return -_least(xp, ratio * advantage, inside * advantage)
-
-
-def _least(xp: Namespace, x: Array, y: Array) -> Array:
-    return xp.where(x < y, x, y)
+    return -xp.minimum(ratio * advantage, inside * advantage)
 
 
 def _check_range(where: str, lo: float, hi: float) -> None:
