@@ -198,6 +198,17 @@ def test_the_enumerated_rankings_are_those_that_random_rewards_induce() -> None:
     assert 1 < len(found) < 24
 
 
+def test_a_reward_with_ties_induces_a_ranking_that_is_feasible() -> None:
+    features = LinearRankings({"a": (0.0,), "b": (1.0,), "c": (2.0,)})
+    assert features.induced((-1.0,), "abc") == ("a", "b", "c")
+    assert features.rank((0.0,), "acb") == ("a", "c", "b")
+    assert features.induced((0.0,), "acb") == ("a", "b", "c")  # b lies between in every reward
+    features = LinearRankings({"a": (0.0, 0.0), "b": (1.0, 1.0), "c": (2.0, 1.0)})
+    for theta in ((0.0, 0.0), (0.0, 1.0), (0.0, -1.0)):
+        assert features(tuple(itertools.pairwise(features.induced(theta, "abc"))))
+    assert features.induced((0.0, 1.0), "acb") == ("c", "b", "a")
+
+
 def test_a_list_of_rankings_and_linear_programs_give_the_same_output() -> None:
     rng = np.random.default_rng(2)
     features, rankings = random_case(rng, 4, 2)

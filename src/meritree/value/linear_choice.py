@@ -78,6 +78,28 @@ class LinearRankings(Generic[Candidate]):
         }
         return ranked(rewards, candidates)
 
+    def induced(
+        self, theta: Sequence[float], candidates: Sequence[Candidate]
+    ) -> Ranking[Candidate]:
+        """A feasible ranking that ``theta`` induces: equal rewards are ordered as some other can.
+
+        The first such in the lexicographic order of ``candidates`` (footnote 4 of the paper).
+        """
+        ranking = self.rank(theta, candidates)
+        rewards = [
+            math.fsum(t * v for t, v in zip(theta, self.features[c], strict=True)) for c in ranking
+        ]
+        close = 1e-12 * max(map(abs, rewards))
+        strict = [
+            (ranking[i], b)
+            for i, reward in enumerate(rewards)
+            for b, other in zip(ranking[i + 1 :], rewards[i + 1 :], strict=True)
+            if reward - other > close
+        ]
+        if len(strict) == len(ranking) * (len(ranking) - 1) // 2:
+            return ranking
+        return next(feasible_rankings(candidates, self, strict))
+
     def _solve(self, pairs: frozenset[Pair[Candidate]]) -> tuple[float, ...] | None:
         optimize = _scipy()
         width = len(next(iter(self.features.values())))

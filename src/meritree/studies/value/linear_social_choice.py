@@ -57,7 +57,7 @@ def rules(features: Any, feasible: Any) -> Rules:
 
     def learned(profile: Any, **how: Any) -> Any:
         theta = linear_choice.loss_rule(profile, features, **how)
-        return features.rank(theta, profile.candidates)
+        return features.induced(theta, profile.candidates)
 
     def careful_kemeny(profile: Any) -> Any:
         return linear_choice.linear_kemeny(profile, feasible, aggregate.unanimous(profile))
@@ -213,7 +213,8 @@ def draw(rows: Rows, figure: Figure) -> str:
     axes.imshow(table, cmap="Reds", vmin=0, vmax=30, aspect="auto")
     for i, line in enumerate(table):
         for j, rate in enumerate(line):
-            axes.text(j, i, f"{rate:.2g} %" if rate else "never", ha="center", va="center")
+            text = f"{rate:.2g} %" if rate else "never"
+            axes.text(j, i, text, ha="center", va="center", color="white" if rate > 15 else "black")
     short = [column.removeprefix("breaks ").replace(" ", "\n", 1) for column in columns]
     axes.set_xticks(range(len(columns)), short)
     axes.set_yticks(range(len(names)), names)

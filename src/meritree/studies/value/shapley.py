@@ -151,8 +151,10 @@ def draw(rows: Rows, figure: Figure) -> str:
     left.set_title("loans: true to the model")
     bars(middle, rows, AUC, dataset="breast_cancer, 20 cases")
     middle.set_title("breast cancer, 20 cases")
+    middle.set_xlim(left=0.4)
     bars(right, rows, ERROR)
     right.set_title("sampling")
+    right.set_xlabel("error of one order / share")
     return (
         "Left: mean fall of the log-odds of rejection when the 5 most blamed features of each "
         "rejected applicant are set to their mean. Middle: how well mean absolute shares of a "

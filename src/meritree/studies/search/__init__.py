@@ -1,0 +1,1 @@
+"""Studies of the room search/: looking where judges disagree."""
