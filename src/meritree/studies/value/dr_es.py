@@ -264,6 +264,8 @@ STUDY = Study(
         "The minimum over eta is an ordinary shortfall because the zero piece has no slope, so "
         "what is left is one-dimensional; tests compare it with the two-dimensional dual and with "
         "a linear programme over transport plans.",
+        "The price of the promise: on average the robust bound is 1.7 to 1.9 times plain ES scaled "
+        "by a learned factor, a simple baseline that covers 90 to 94 % (rows ``bound``).",
         "Seeds of the market are eight consecutive stretches of about two years; looks within a "
         "stretch overlap and are resampled together.",
         "Prices cannot fall below zero, which the ball ignores; immaterial for daily moves.",
