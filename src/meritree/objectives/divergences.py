@@ -103,7 +103,7 @@ def generator(h: Array, f: F, alpha: float = 0.5) -> Array:
         BadInput: unknown ``f``, or alpha outside (0, 1).
     """
     xp = check("generator", h=(h, "..."))
-    check_f("generator", f, alpha)
+    _check_f("generator", f, alpha)
     if f == "reverse_kl":
         return _exp(xp, h) * h - _expm1(xp, h)
     if f == "forward_kl":
@@ -133,7 +133,7 @@ def derivative(h: Array, f: F, alpha: float = 0.5) -> Array:
         BadInput: unknown or not invertible ``f``, or alpha outside (0, 1).
     """
     xp = check("derivative", h=(h, "..."))
-    check_f("derivative", f, alpha, invertible=True)
+    _check_f("derivative", f, alpha, invertible=True)
     if f == "reverse_kl":
         return h
     if f == "forward_kl":
@@ -205,7 +205,7 @@ def best_policy(
         BadInput: beta <= 0, or see `derivative`.
     """
     xp = check("best_policy", reward=(reward, "... A"), ref_logp=(ref_logp, "... A"))
-    check_f("best_policy", f, alpha, invertible=True)
+    _check_f("best_policy", f, alpha, invertible=True)
     if not beta > 0.0:
         raise BadInput(f"best_policy: beta is {beta}; it must be above 0")
     below = (reward - xp.max(reward, axis=-1, keepdims=True)) / beta
@@ -262,7 +262,7 @@ def psi_policy(
     return xp.exp(log_softmax(ref_logp + xp.sum(worth * opponent[None, :], axis=-1) / tau))
 
 
-def check_f(where: str, f: str, alpha: float, *, invertible: bool = False) -> None:
+def _check_f(where: str, f: str, alpha: float, *, invertible: bool = False) -> None:
     """Raise `BadInput` unless ``f`` is known (and invertible if asked) and alpha fits it."""
     if f not in _INVERTIBLE and (invertible or f != "tv"):
         known = ", ".join(_INVERTIBLE if invertible else (*_INVERTIBLE, "tv"))

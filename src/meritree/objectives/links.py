@@ -50,7 +50,7 @@ class Logistic:
         check("Logistic", d=(d, "P"), y=(y, "P or number"))
         z = self.beta * d
         if _certain(y) and not self.smoothing:
-            return softplus(self.margin - z)
+            return -log_sigmoid(z - self.margin if self.margin else z)
         p = y * (1.0 - 2.0 * self.smoothing) + self.smoothing
         return p * softplus(self.margin - z) + (1.0 - p) * softplus(self.margin + z)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from meritree.objectives._namespace import Array, check, namespace
-from meritree.objectives.divergences import F, check_f, derivative
+from meritree.objectives.divergences import F, _check_f, derivative
 from meritree.objectives.links import Link
 from meritree.objectives.rows import Batch, Part, halves, mean_tokens, read
 
@@ -35,7 +35,7 @@ class LogRatio:
     needs: ClassVar[frozenset[str]] = frozenset({"logp", "ref_logp", "mask"})
 
     def __post_init__(self) -> None:
-        check_f("LogRatio", self.f, self.alpha, invertible=True)
+        _check_f("LogRatio", self.f, self.alpha, invertible=True)
 
     def __call__(self, b: Batch, /) -> Array:
         xp, logp, ref_logp, mask = read("LogRatio", b, "logp", "ref_logp", "mask")

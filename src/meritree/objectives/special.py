@@ -75,6 +75,10 @@ def softplus(x: Array) -> Array:
 
 def log_sigmoid(x: Array) -> Array:
     """log(1 / (1 + exp(-x))), without overflow."""
+    if is_torch_namespace(namespace(x)):
+        import torch
+
+        return torch.nn.functional.logsigmoid(x)
     return -softplus(-x)
 
 

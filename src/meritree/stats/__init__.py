@@ -1,6 +1,8 @@
 """Statistics of comparisons: means with intervals, paired differences, pass@k, proportions.
 
-Pure Python, no framework: every study and benchmark uses it, it knows none of them.
+Pure Python, no framework: every study and benchmark uses it, it knows none of them. Import by
+file: `calibration`, `forecasts` (Diebold-Mariano), `power`, `retrieval`, `runs` (profiles, chance
+of improvement, stratified intervals).
 """
 
 from meritree.stats.bootstrap import (
