@@ -11,6 +11,7 @@ from meritree.swe.value import (
     Facts,
     Reference,
     ValueWeights,
+    channel_gains,
     judge,
     refused,
     root_value,
@@ -141,3 +142,21 @@ def test_a_refused_candidate_is_worth_little_and_keeps_its_reasons() -> None:
     assert estimate.mean == 0.3
     assert estimate.reasons["verdict"] == "flaky"
     assert "targets" in estimate.reasons
+
+
+def test_gains_of_channels_sum_to_the_gain_of_the_value() -> None:
+    before = root_value(REFERENCE)
+    solved = judge(REFERENCE, outcome(*"abcd"), Facts(size=1.0, natural=0.9))
+    gains = channel_gains(before, solved)
+    assert sum(gains.values()) == pytest.approx(1.0 - before.mean)
+    assert gains["targets"] == max(gains.values())
+    assert gains["clean"] == gains["natural"] == 0.0
+    broken = judge(REFERENCE, outcome("a", broken=("g",)))
+    gains = channel_gains(before, broken)
+    assert sum(gains.values()) == pytest.approx(broken.mean - before.mean)
+    assert gains["kept"] < 0.0 < gains["targets"]
+
+
+def test_nothing_changed_gains_nothing() -> None:
+    before = root_value(REFERENCE)
+    assert set(channel_gains(before, before).values()) == {0.0}

@@ -24,7 +24,7 @@ def make_result(**changes: Any) -> FixResult:
     estimate = Estimate(0.9, channels={"targets": 1.0}, reasons={"targets": "1 of 1 pass"})
     candidates = tuple(
         Candidate(rank, rank == 1, PATCH, ("shop/price.py",), ("`-` becomes `+`",), estimate,
-                  rank, 5, "passes twice in fresh processes")
+                  rank, 5, "passes twice in fresh processes", gains={"targets": 0.625})
         for rank in (1, 2)
     )  # fmt: skip
     before = (TestOutcome("t.py::a", "failed", "assert 1 == 3"), TestOutcome("t.py::b", "passed"))

@@ -108,3 +108,12 @@ def test_text_that_utf8_cannot_hold_is_written_all_the_same(document: dict, tmp_
     document["message"] = "bytes \udcff of a file name"
     write_report(document, TREE, tmp_path / "report.html")
     assert "bytes ? of a file name" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_the_report_tells_what_each_channel_adds(document: dict[str, Any]) -> None:
+    page = render_report(document, build_tree(()))
+    assert '<td class="n">+0.62</td>' in page
+    assert "Shapley" in page
+    for one in (document, *document["candidates"]):
+        del one["estimate"]["gains"]
+    assert "Shapley" not in render_report(document, build_tree(()))

@@ -73,3 +73,10 @@ def test_channels_come_strongest_first_with_their_reasons() -> None:
     estimate = {"channels": {"a": 0.2, "b": 0.9}, "reasons": {"b": "why"}}
     assert words.channel_rows(estimate) == [("b", 0.9, "why"), ("a", 0.2, "")]
     assert words.channel_rows(None) == []
+
+
+def test_a_gain_is_shown_with_its_sign_where_there_is_one() -> None:
+    estimate = {"gains": {"a": 0.625, "b": -0.02, "c": 0.001}}
+    shown = [words.gain(estimate, name) for name in "abcd"]
+    assert shown == ["+0.62", "-0.02", "", ""]
+    assert words.gain({}, "a") == words.gain(None, "a") == ""  # runs of earlier versions

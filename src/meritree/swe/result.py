@@ -81,6 +81,7 @@ class Candidate:
     evaluations: int  # candidate evaluations spent when it was found
     verdict: str = ""  # evidence in words, or why the final check refused it
     score: float = 0.0  # of the ranking: log-odds of being right, up to a constant
+    gains: Mapping[str, float] = field(default_factory=dict)  # what each channel adds to the value
     risk: float | None = None  # bound on accepting a wrong patch at this score; see calibration
 
 
@@ -125,10 +126,8 @@ class FixResult:
             "message": self.message,
             "patch": best.patch if best else None,
             "files": list(best.files) if best else [],
-            "estimate": _estimate(best.estimate) if best else None,
-            "candidates": [
-                {**_plain(c), "estimate": _estimate(c.estimate)} for c in self.candidates
-            ],
+            "estimate": _estimate(best) if best else None,
+            "candidates": [{**_plain(c), "estimate": _estimate(c)} for c in self.candidates],
         }
         rest = asdict(replace(self, candidates=()))  # estimates may be read-only: not copied
         for key in ("status", "message", "candidates"):
@@ -137,13 +136,15 @@ class FixResult:
         return document
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
+def _estimate(candidate: Candidate) -> dict[str, Any]:
+    estimate = candidate.estimate
     return {
         "mean": estimate.mean,
         "std": estimate.std,
         "n": estimate.n,
         "channels": dict(estimate.channels),
         "reasons": dict(estimate.reasons),
+        "gains": dict(candidate.gains),
     }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from meritree.errors import BadInput
 from meritree.swe.testing.types import Baseline, Outcome, TestResult
+from meritree.value.attribution import shapley
 from meritree.value.combine import gate, weighted_mean
 from meritree.value.estimate import Cost, Estimate
 
@@ -162,6 +163,34 @@ def refused(estimate: Estimate, reason: str) -> Estimate:
         {**estimate.reasons, "verdict": reason},
         estimate.cost,
     )
+
+
+def channel_gains(
+    before: Estimate, after: Estimate, weights: ValueWeights | None = None
+) -> dict[str, float]:
+    """What each channel adds to the value between two states: their Shapley shares.
+
+    A channel's share is what it adds when it alone changes, averaged over all orders in which the
+    channels could have changed (`meritree.value.attribution`). The shares sum to the difference
+    of the two values; a channel that one state lacks counts as absent there.
+
+    Args:
+        before: of the unchanged code (`root_value`).
+        after: of a candidate, not `refused`.
+        weights: those that both were judged with.
+    """
+    weights = weights or ValueWeights()
+
+    def worth(changed: frozenset[str]) -> float:
+        kinds = {name: after if name in changed else before for name in players}
+        channels = {n: kind.channels[n] for n, kind in kinds.items() if n in kind.channels}
+        kept = channels.get("kept", 1.0) >= 1.0
+        if kept and channels.get("targets", 0.0) >= 1.0:
+            return 1.0
+        return _combine(channels, not kept, weights)
+
+    players = [name for name in CHANNELS if name in before.channels or name in after.channels]
+    return dict(shapley(worth, players).values) if players else {}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from meritree.swe.code_search import CodeSearch
 from meritree.swe.prepare import Prepared, Say
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome
-from meritree.swe.value import refused
+from meritree.swe.value import channel_gains, refused
 from meritree.value.conformal import Acceptance
 from meritree.value.estimate import Estimate
 
@@ -137,7 +137,15 @@ def _candidate(
         evaluations=state.found_at,
         verdict=words,
         score=item.score,
+        gains=_gains(search, state.estimate) if verdict["verified"] else {},
     )
+
+
+def _gains(search: CodeSearch, estimate: Estimate) -> dict[str, float]:
+    """What each channel adds, compared with the code as it is; rounded, without zeros."""
+    root = next(state for state in search.states.values() if state.parent is None)
+    gains = channel_gains(root.estimate, estimate)
+    return {name: round(gain, 4) for name, gain in gains.items() if round(gain, 4)}
 
 
 def _with_risk(candidate: Candidate, acceptance: Acceptance | None) -> Candidate:

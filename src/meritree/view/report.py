@@ -48,6 +48,10 @@ details > p { margin-left: 1.1rem; }
 """
 
 
+GAINS_NOTE = (
+    '<p class="soft">Adds: what a channel contributes to the value compared with the code as it '
+    "is, averaged over all orders in which the channels could have changed (Shapley value).</p>"
+)
 _CLOSE = -1  # on the stack of `_nested`: the open element ends here
 
 
@@ -149,15 +153,18 @@ def _value(document: Document) -> Iterator[str]:
 
 
 def _channels(estimate: Mapping[str, Any]) -> str:
-    rows = [("whole value", float(estimate["mean"]), ""), *words.channel_rows(estimate)]
+    gains = estimate.get("gains", {})
+    whole = f"{sum(gains.values()):+.2f}" if gains else ""
+    rows = [("whole value", float(estimate["mean"]), "", whole)]
+    rows += [(*row, words.gain(estimate, row[0])) for row in words.channel_rows(estimate)]
     cells = "".join(
         f"<tr><td>{_text(name)}</td><td><meter min=0 max=1 value={value:.3f}></meter></td>"
-        f'<td class="n">{value:.2f}</td><td>{_text(reason)}</td></tr>'
-        for name, value, reason in rows
+        f'<td class="n">{value:.2f}</td><td class="n">{added}</td><td>{_text(reason)}</td></tr>'
+        for name, value, reason, added in rows
     )
     return (
-        "<table><thead><tr><th>channel</th><th></th><th>value</th><th>reason</th></tr></thead>"
-        f"<tbody>{cells}</tbody></table>"
+        "<table><thead><tr><th>channel</th><th></th><th>value</th><th>adds</th><th>reason</th></tr>"
+        f"</thead><tbody>{cells}</tbody></table>{GAINS_NOTE if gains else ''}"
     )
 
 

@@ -246,17 +246,24 @@ def show_verdict(console: Console, document: Document) -> None:
             f"{document['nodes']} nodes, seed {document['seed']}"
         )
         _line(console, Text(f"  search        {spent}"))
-    rows = words.channel_rows(document["estimate"])
-    if rows:
-        _line(console, Text(f"\nvalue {document['estimate']['mean']:.2f}", "bold"))
-        console.print(_channels(rows))
+    estimate = document["estimate"]
+    if words.channel_rows(estimate):
+        gained = sum(estimate.get("gains", {}).values())
+        head = Text(f"\nvalue {estimate['mean']:.2f}", "bold")
+        if gained:
+            head.append(f"  {gained:+.2f} over the code as it is, by channel:", "not bold dim")
+        _line(console, head)
+        console.print(_channels(estimate))
 
 
-def _channels(rows: list[tuple[str, float, str]]) -> Table:
+def _channels(estimate: Document) -> Table:
+    """Each channel with its value, what it added to the whole, and why."""
     table = Table.grid(padding=(0, 2))
-    for name, value, reason in rows:
+    for name, value, reason in words.channel_rows(estimate):
         bar = ProgressBar(total=1.0, completed=value, width=12)
-        table.add_row("", words.one_line(name), bar, f"{value:.2f}", Text(words.clean(reason)))
+        added = Text(words.gain(estimate, name), "dim")
+        why = Text(words.clean(reason))
+        table.add_row("", words.one_line(name), bar, f"{value:.2f}", added, why)
     return table
 
 

@@ -76,6 +76,12 @@ def channel_rows(estimate: Document | None) -> list[tuple[str, float, str]]:
     return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
+def gain(estimate: Document | None, channel: str) -> str:
+    """What a channel added to the value (``+0.43``), empty where nothing is known or added."""
+    value = float((estimate or {}).get("gains", {}).get(channel, 0.0))
+    return f"{value:+.2f}" if abs(value) >= 0.005 else ""
+
+
 def repository(document: Document) -> str:
     """The repository's path as it was given, empty where unknown."""
     return str(document.get("settings", {}).get("repo", ""))
