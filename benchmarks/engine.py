@@ -185,6 +185,12 @@ def provenance(repeats: int) -> dict[str, Any]:
     }
 
 
+def write(out: Path, result: dict[str, Any]) -> None:
+    """Store what is measured so far."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--largest", type=int, default=100_000)
@@ -196,6 +202,8 @@ def main() -> None:
     options = parser.parse_args()
     result: dict[str, Any] = provenance(options.repeats)
     sizes = [n for n in (100, 1000, 10_000, 100_000) if n <= options.largest]
+    result["peers"] = peers(options.peers, min(options.largest, 1000))
+    print("peers", json.dumps(result["peers"], indent=1), flush=True)
     result["rows"] = rows = []
     for name in STRATEGIES:
         for with_journal in (False, True):
@@ -206,13 +214,11 @@ def main() -> None:
             rows.append({"strategy": name, "journal": with_journal, "nodes_per_cpu_s": found})
             medians = {n: found[n]["median"] for n in found}
             print(f"{name:42} journal={with_journal!s:5} {medians}", flush=True)
+            write(options.out, result)
     result["bytes_per_node"] = {name: bytes_per_node(name) for name in STRATEGIES}
     print("bytes per node", result["bytes_per_node"], flush=True)
-    result["peers"] = peers(options.peers, min(options.largest, 1000))
-    print("peers", json.dumps(result["peers"], indent=1))
     result["load_at_end"] = [round(x, 1) for x in os.getloadavg()]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":
