@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meritree.search import EXHAUSTED, Child, Mean, SearchTree, Strategy, Unlimited
@@ -32,6 +32,7 @@ def scan(nodes: list[Node], lines: Lines, t: float) -> int:
     return min(scores)[1]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(FLAT, FLAT), min_size=70, max_size=70),
     st.lists(st.tuples(st.integers(0, 69), FLAT, FLAT, st.booleans(), st.floats(0.0, 9.0))),

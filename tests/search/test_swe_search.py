@@ -8,7 +8,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meritree.search import Child, Node, SearchTree, make_strategy
@@ -182,6 +182,7 @@ def test_similarity_has_its_closed_form() -> None:
 TEXT = st.text(st.sampled_from("ab +-\n"), max_size=60)
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT, st.integers(1, 5))
 def test_the_ratio_of_two_patches_is_difflibs(a: str, b: str, times: int) -> None:
     a, b = a * times, b * times  # also beyond the length at which difflib drops characters
