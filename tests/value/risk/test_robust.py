@@ -155,6 +155,20 @@ def test_the_gradient_in_a_sample_is_the_tails_weight_times_the_active_slope() -
         assert float(x.grad[i, j]) == pytest.approx((up - down) / 2e-5, abs=1e-4)
 
 
+def test_every_array_library_gives_the_same_bound(backend: Any) -> None:
+    pieces = Pieces(backend.array(LOSS.slopes), backend.array(LOSS.offsets))
+    got = robust_es(pieces, backend.array(X), 0.4, 0.7, backend.array(W))
+    want = robust_es(LOSS, X, 0.4, 0.7, W)
+    assert float(backend.numpy(got)) == pytest.approx(float(want), abs=1e-9)
+
+
+def test_the_bound_compiles_where_samples_are_not_known() -> None:
+    jax = pytest.importorskip("jax")
+    pieces = Pieces(*(jax.numpy.asarray(each) for each in LOSS))
+    bound = jax.jit(lambda x: robust_es(pieces, x, 0.4, 0.7))(jax.numpy.asarray(X))
+    assert float(bound) == pytest.approx(float(robust_es(LOSS, X, 0.4, 0.7)), rel=1e-4)
+
+
 def test_a_constant_loss_cannot_be_made_worse() -> None:
     flat = Pieces(np.zeros((1, 2)), np.asarray([1.5]))
     assert robust_es(flat, X, 9.0, 0.9, W) == pytest.approx(1.5)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from meritree.errors import BadInput
-from meritree.value._arrays import Array, Namespace, check_floats, namespace
+from meritree.value._arrays import Array, Namespace, check_floats, is_concrete, namespace
 from meritree.value.risk.laws import check_level, law, tail_weights
 from meritree.value.risk.measures import ExpectedShortfall, held, log_mean_exp
 from meritree.value.risk.oce import bisect
@@ -91,7 +91,7 @@ def robust_es(
         return xp.sum(tail * xp.take(norms, active)) * 0.5 * inverse * inverse > rate
 
     top = xp.max(norms)
-    if not float(top) > 0.0:  # f is constant: no shift of mass changes it
+    if is_concrete(top) and not float(top) > 0.0:  # f is constant: no shift of mass changes it
         return shortfall(transformed(top), weights)
     high = xp.sqrt(0.5 * top / rate)
     return objective(bisect(xp, grows_too_little, high * 1e-9, high * (1.0 + 1e-9)))
