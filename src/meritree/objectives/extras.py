@@ -21,8 +21,8 @@ class Nll:
     """-sum_t log pi of each row, of the rows with one label only if asked: [B].
 
     VAPO's positive-example loss (label=1), PMPO's two likelihood terms (Abdolmaleki et al. 2024,
-    arXiv 2410.04166, equation 10), SFT. For RL^V feed log-probabilities of the verifier's answer
-    and ``balanced``.
+    arXiv 2410.04166, equation 10), SFT. RL^V's verifier: log-probabilities of its answer, and two
+    such terms, one a label, both ``balanced``.
 
     Attributes:
         label: rows with another label count as 0; None for all rows.
