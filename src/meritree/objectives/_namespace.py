@@ -39,10 +39,13 @@ class _Spec(NamedTuple):
 
 @cache
 def _parse(spec: str) -> _Spec:
-    axes = spec.removesuffix(" or number")
-    number = axes != spec
-    words = axes.split()
-    kind = words.pop(0) if words and words[0] in _KINDS else "float"
+    # Plain slices and comparisons only: torch.compile traces through here.
+    words = spec.split()
+    number = words[-2:] == ["or", "number"]
+    words = words[:-2] if number else words
+    has_kind = len(words) > 0 and words[0] in _KINDS
+    kind = words[0] if has_kind else "float"
+    words = words[1:] if has_kind else words
     if "..." not in words:
         return _Spec(kind, tuple(words), False, (), number)
     at = words.index("...")
