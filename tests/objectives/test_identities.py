@@ -299,7 +299,7 @@ def test_cross_entropy_and_cramer_are_least_at_the_target(seed: int) -> None:
 @given(SEEDS)
 def test_policy_terms_meet_in_their_limits(seed: int) -> None:
     logits, other = draw(seed, 2, 4, 3)
-    log_p, log_q = (policy.mirror_ascent(x, 0.0 * x, 0.0) for x in (logits, other))
+    log_p = policy.mirror_ascent(logits, 0.0 * logits, 0.0)
     a, advantage = np.array([0, 1, 2, 0]), draw(seed, 4)
     log_pi = policy.categorical_log_prob(logits, a)
     np.testing.assert_allclose(log_pi, log_p[np.arange(4), a])
@@ -309,9 +309,6 @@ def test_policy_terms_meet_in_their_limits(seed: int) -> None:
         policy.surrogate(log_pi, log_mu, advantage),
     )
     np.testing.assert_allclose(policy.ppo_clip(log_pi, log_pi, advantage), -advantage)
-    # The mean of k3 under mu is the divergence of mu from pi, exactly.
-    k3 = np.sum(np.exp(log_q) * policy.sampled_kl(log_p, log_q), axis=-1)
-    np.testing.assert_allclose(k3, policy.categorical_kl(other, logits), atol=1e-12)
     shifted = policy.mirror_ascent(logits, other + 7.0, 0.3)
     np.testing.assert_allclose(shifted, policy.mirror_ascent(logits, other, 0.3), atol=1e-12)
     mean, log_std = draw(seed + 1, 2, 4, 3)
@@ -354,23 +351,6 @@ def test_dominance_costs_nothing_exactly_where_it_holds(seed: int) -> None:
         dominates = np.all(cdf[0, a] <= cdf[0] + 1e-15)
         loss = offline.fosd(logits, np.array([a]))
         assert (loss[0] <= 1e-14) == dominates
-
-
-@few
-@given(SEEDS)
-def test_shaping_changes_a_preference_only_at_the_ends(seed: int) -> None:
-    a, b, phi_a, phi_b = draw(seed, 4, 6)
-    y = np.array(1.0)
-
-    def logit(shape_a: Any, shape_b: Any) -> float:
-        shaped = [r[:-1] + f[1:] - f[:-1] for r, f in ((a, shape_a), (b, shape_b))]
-        return float(offline.ipl_pair(shaped[0], shaped[1], y))
-
-    plain = logit(0.0 * phi_a, 0.0 * phi_b)
-    phi_a[[0, -1]] = phi_b[[0, -1]] = 0.0
-    assert logit(phi_a, phi_b) == pytest.approx(plain)
-    swapped = offline.ipl_pair(b[:-1], a[:-1], 1.0 - y)
-    assert float(swapped) == pytest.approx(plain)
 
 
 @few

@@ -58,7 +58,7 @@ def namespace(*arrays: Array) -> Namespace:
     Raises:
         BadInput: no argument is an array, or they belong to different libraries.
     """
-    found = [x for x in arrays if x is not None and not isinstance(x, (bool, int, float))]
+    found = [x for x in arrays if x is not None and type(x) not in _NUMBERS]
     types = {type(x) for x in found}
     if len(types) == 1:
         known = _OF_TYPE.get(next(iter(types)))
@@ -96,7 +96,7 @@ def check(where: str, /, **arguments: tuple[Array, str]) -> Namespace:
     for name, (array, text) in arguments.items():
         if array is None:
             continue
-        if isinstance(array, (bool, int, float)):
+        if type(array) in _NUMBERS:
             if not _parse(text).number:
                 raise BadInput(f"{where}: {name} is the number {array}, expected an array [{text}]")
             continue

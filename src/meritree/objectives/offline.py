@@ -1,6 +1,7 @@
 """Terms that keep values honest away from the data, and those that learn from demonstrations.
 
-Each is one term of a sum; its coefficient is the trainer's.
+Each is one term of a sum; its coefficient is the trainer's. Learning from preferences between
+segments (IPL: implied rewards, links, chi-squared) is in `segments` and `links`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 
 from meritree.objectives._namespace import Array, Namespace, check, take
-from meritree.objectives.special import log_sigmoid, logsumexp, softmax
+from meritree.objectives.special import logsumexp, softmax
 
 
 def cql(q_data: Array, q_all: Array) -> Array:
@@ -165,47 +166,6 @@ def arsq_bc(advantage: Array, a: Array, floor: float) -> Array:
     xp = check("arsq_bc", advantage=(advantage, "... A"), a=(a, "int ..."))
     gap = advantage - xp.expand_dims(take(xp, advantage, a), axis=-1)
     return xp.sum(xp.clip(gap, min=floor), axis=-1)
-
-
-def implied_reward(q: Array, discount_t: Array | float, v_t_sg: Array) -> Array:
-    """q(s, a) - discount V(s'), the one reward for which Q is consistent. [...] each.
-
-    Source: Hejna and Sadigh (2023), arXiv:2305.15363, eq. 4 (inverse Bellman operator).
-    """
-    check(
-        "implied_reward", q=(q, "..."), discount_t=(discount_t, "... or number"),
-        v_t_sg=(v_t_sg, "..."),
-    )  # fmt: skip
-    return q - discount_t * v_t_sg
-
-
-def ipl_pair(reward_a: Array, reward_b: Array, prefers_b: Array) -> Array:
-    """Cross-entropy of a preference between two segments under their implied rewards.
-
-    With d = sum_t reward_b - sum_t reward_a: -y log sigmoid(d) - (1 - y) log sigmoid(-d).
-
-    Args:
-        reward_a: `implied_reward` along segment a, 0 where it is padded, [T, ...].
-        reward_b: along segment b, [T, ...].
-        prefers_b: y in [0, 1], 1/2 for a tie, [...].
-
-    Source: Hejna and Sadigh (2023), arXiv:2305.15363.
-    """
-    xp = check(
-        "ipl_pair", reward_a=(reward_a, "T ..."), reward_b=(reward_b, "T ..."),
-        prefers_b=(prefers_b, "..."),
-    )  # fmt: skip
-    d = xp.sum(reward_b, axis=0) - xp.sum(reward_a, axis=0)
-    return -prefers_b * log_sigmoid(d) - (1.0 - prefers_b) * log_sigmoid(-d)
-
-
-def chi2(reward: Array) -> Array:
-    """reward^2 of implied rewards: a chi-squared divergence in disguise, keeps them bounded.
-
-    [...] -> [...]. Source: Hejna and Sadigh (2023), arXiv:2305.15363, section 3.3.
-    """
-    check("chi2", reward=(reward, "..."))
-    return reward**2
 
 
 def smoothness(q_perturbed: Array, q: Array) -> Array:

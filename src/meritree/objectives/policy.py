@@ -149,16 +149,6 @@ def clip_fraction(log_pi: Array, log_mu: Array, epsilon: float = 0.2) -> Array:
     return xp.mean(xp.astype(outside, log_pi.dtype))
 
 
-def sampled_kl(log_pi: Array, log_mu: Array) -> Array:
-    """exp(d) - d - 1 with d = log_pi - log_mu: its mean under mu is KL(mu || pi), each term >= 0.
-
-    [...] twice -> [...]. Source: Schulman (2020), Approximating KL divergence (k3).
-    """
-    xp = check("sampled_kl", log_pi=(log_pi, "..."), log_mu=(log_mu, "..."))
-    d = log_pi - log_mu
-    return xp.expm1(d) - d
-
-
 def mirror_ascent(logits: Array, advantage: Array, eta: Array | float) -> Array:
     """Logits of pi(a) exp(eta A(a)) / Z: natural policy gradient of a softmax policy, exactly.
 
