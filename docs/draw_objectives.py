@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import meritree.objectives
-
 PAGE = Path(__file__).parent / "objectives.md"
 MARK = "<!-- tables: python docs/draw_objectives.py -->"
-# Helpers of the room, not objectives.
-APART = {"checks", "special", "rows"}
+# The parts for language models have a page of their own, objectives-language-models.md.
+MODULES = (
+    "td",
+    "advantages",
+    "projections",
+    "distributional",
+    "regression",
+    "policy",
+    "offline",
+    "saddle",
+    "weights",
+    "dynamics",
+)
 
 
 def names(module: object) -> Iterator[tuple[str, object]]:
@@ -52,14 +60,12 @@ def row(name: str, thing: object) -> str:
 def tables() -> str:
     """A heading and a table per file of the room."""
     parts = []
-    for info in pkgutil.iter_modules(meritree.objectives.__path__):
-        if info.name.startswith("_") or info.name in APART:
-            continue
-        module = importlib.import_module(f"meritree.objectives.{info.name}")
+    for file in MODULES:
+        module = importlib.import_module(f"meritree.objectives.{file}")
         head = " ".join((inspect.getdoc(module) or "").split("\n\n")[0].split())
         rows = [row(name, thing) for name, thing in names(module)]
         table = ["| name | what it is | source |", "|---|---|---|", *rows]
-        parts.append("\n".join([f"### {info.name}", "", head, "", *table]))
+        parts.append("\n".join([f"### {file}", "", head, "", *table]))
     return "\n\n".join(parts)
 
 
