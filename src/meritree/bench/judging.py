@@ -54,7 +54,7 @@ def same_code(one: str, other: str) -> bool:
     first, second = normalised(one), normalised(other)
     if first is None or second is None:
         return False
-    return ast.dump(_canonical(first)) == ast.dump(_canonical(second))
+    return ast.dump(canonical(first)) == ast.dump(canonical(second))
 
 
 def judge(
@@ -130,7 +130,7 @@ def _outermost(text: str) -> Iterator[tuple[str, str]]:
     yield "", ast.dump(tree)
 
 
-def _canonical(tree: ast.Module) -> ast.Module:
+def canonical(tree: ast.Module) -> ast.Module:
     """Write `not a in b` and `not a is b` as their own operators."""
 
     class Rewrite(ast.NodeTransformer):
