@@ -194,9 +194,7 @@ def reach(
     return Reach(case.name, makers, place, seen)
 
 
-def _makers(
-    catalogue: EditCatalogue, path: str, target: Target, after: str
-) -> Iterator[str]:
+def _makers(catalogue: EditCatalogue, path: str, target: Target, after: str) -> Iterator[str]:
     for name in TEMPLATES:
         edits = (
             edit

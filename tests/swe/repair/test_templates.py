@@ -13,7 +13,10 @@ from meritree.swe.repair.templates import TEMPLATES, lines, propose
 EVIDENCE = Evidence(
     exceptions=(("KeyError", "'size'"), ("TypeError", "unexpected keyword argument 'flag'")),
     expected=("'done'",),
+    actual=("'dane'",),
 )
+
+TESTS = ["with raises(BadError):\n    assert f('from_test') == 7"]
 
 # template, text before, line, fragment before -> fragment after (of the whole text)
 CASES: list[tuple[str, str, int, str, str]] = [
@@ -125,11 +128,38 @@ CASES: list[tuple[str, str, int, str, str]] = [
     ("cond_and_result", "def f(a):\n    if a > 0:\n        return 1\n", 2, "> 0:\n        return 1", ">= 0:\n        return 0"),
     ("guard_and_return", "def f(a):\n    return a\n", 2, "    return a", "    if a:\n        return a\n    return None"),
     ("default_and_guard", "def f(a=[]):\n    return a\n", 1, "a=[]):\n", "a=None):\n    if a is None:\n        a = []\n"),
+    ("cond_extra", "def f(a, b):\n    if a:\n        return b\n", 2, "if a:", "if a and not isinstance(a, str):"),
+    ("truth_add", "def f(a, b):\n    return a == 1\n", 2, "a == 1", "a == 1 and b is not None"),
+    ("guard_rich", "def f(a):\n    return a.go()\n", 2, "    return a", "    if isinstance(a, str):\n        return a\n    return a"),
+    ("wrap_rich", "def f(a):\n    a.go()\n", 2, "    a.go()", "    if not isinstance(a, list):\n        a.go()"),
+    ("normalise", "def f(a):\n    return a.go()\n", 2, "    return", "    if isinstance(a, bytes):\n        a = a.decode()\n    return"),
+    ("branch_ins", "def f(a):\n    if a.b:\n        return a\n    return 0\n", 2, "    if a.b:", "    if a is None:\n        return a\n    elif a.b:"),
+    ("raise_wanted", "class BadError(Exception): ...\ndef f(a):\n    return a\n", 3, "    return", "    if not a:\n        raise BadError('invalid value')\n    return"),
+    ("raise_instead", "class BadError(Exception): ...\ndef f(a):\n    raise ValueError(a)\n", 3, "ValueError(a)", "BadError(a)"),
+    ("translate", "class BadError(Exception): ...\ndef f(a):\n    return a[0]\n", 3, "    return a[0]\n", "    try:\n        return a[0]\n    except KeyError:\n        raise BadError('invalid value')\n"),
+    ("handler_body", "def f(a):\n    try:\n        g()\n    except OSError:\n        pass\n", 5, "pass", "raise"),
+    ("regex_edit", "import re\nP = re.compile(r'[a-z]+')\n", 2, "[a-z]+", "[a-z_]+"),
+    ("regex_flags", "import re\nP = re.compile(r'a', re.I)\n", 2, "re.I", "re.I | re.DOTALL"),
+    ("text_diff", "def f(a):\n    return 'dane'\n", 2, "dane", "done"),
+    ("format_edit", "def f(a):\n    return 'got {a}'\n", 2, "'got {a}'", "f'got {a}'"),
+    ("word_add", "T = {'A': 1, 'B': 1}\n", 1, "1}", "1, 'FROM_TEST': 1}"),
+    ("wrap_near", "from html import escape\ndef f(a):\n    return a\n", 3, "return a", "return escape(a)"),
+    ("method_near", "def f(a, b):\n    a.replace('-', '_')\n    return b\n", 3, "return b", "return b.replace('-', '_')"),
+    ("regroup", "def f(a, b):\n    return '%s' % a or b\n", 2, "a or b", "(a or b)"),
+    ("ifexp_ins", "def f(a, b):\n    return g(a)\n", 2, "return g(a)", "return g(a) if a is not None else None"),
+    ("getattr_default", "def f(a):\n    return a.b\n", 2, "a.b", "getattr(a, 'b', None)"),
+    ("affix_tuple", "def f(a):\n    return a.startswith('x')\n", 2, "'x'", "('x', 'from_test')"),
+    ("pass_names", "def f(a, k, **more):\n    return g(a)\n", 2, "g(a)", "g(a, **more)"),
+    ("kw_elsewhere", "def f(a):\n    g(a, k=a.b)\n    return g(2)\n", 3, "g(2)", "g(2, k=a.b)"),
+    ("ins_donor", "class A:\n    def f(self):\n        self.go()\n    def g(self):\n        return 1\n", 5, "        return", "        self.go()\n        return"),
+    ("ins_attribute", "class A:\n    def f(self):\n        self.x = 1\n    def g(self):\n        self.go()\n", 5, "        self.go", "        self.x = None\n        self.go"),
+    ("value_donor", "class A:\n    def f(self):\n        self.x = []\n    def g(self):\n        self.x = 2\n", 5, "= 2", "= []"),
+    ("part_swap", "def f(a, k):\n    g(a.get(k))\n    b = {}\n", 3, "{}", "a.get(k)"),
 ]  # fmt: skip
 
 
 def proposals(text: str, line: int, template: str, evidence: Evidence = EVIDENCE) -> list[str]:
-    index = RepoIndex({"m.py": text}).with_hints(tests=["assert f('from_test') == 7"])
+    index = RepoIndex({"m.py": text}).with_hints(tests=TESTS)
     source = SourceFile("m.py", text)
     edits = propose(source, line, template, index, evidence)
     return [apply_splices(text, edit.splices) for edit in edits]
@@ -154,7 +184,7 @@ def test_lines_name_every_template_that_proposes_something(
     case: tuple[str, str, int, str, str],
 ) -> None:
     template, text, line, _, _ = case
-    index = RepoIndex({"m.py": text}).with_hints(tests=["assert f('from_test') == 7"])
+    index = RepoIndex({"m.py": text}).with_hints(tests=TESTS)
     assert template in lines(SourceFile("m.py", text), [line], index, EVIDENCE)[line]
 
 

@@ -20,9 +20,14 @@ from meritree.swe.repair.templates import (
     containers,
     control,
     definitions,
+    donors,
     guards,
     names_constants,
+    raising,
+    rich_guards,
     statements,
+    strings,
+    wrapping,
 )
 from meritree.swe.repair.templates.base import (
     NO_EVIDENCE,
@@ -46,6 +51,11 @@ FAMILIES = (
     control,
     definitions,
     compound,
+    rich_guards,
+    raising,
+    strings,
+    wrapping,
+    donors,
 )
 
 

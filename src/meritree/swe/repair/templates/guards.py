@@ -57,7 +57,7 @@ def _attributes(site: Site, statement: ast.stmt) -> list[str]:
     return [text for text in site.scope(statement).attributes if text in own][:4]
 
 
-def _results(site: Site, statement: ast.stmt) -> list[str]:
+def results(site: Site, statement: ast.stmt) -> list[str]:
     """What an early return may give: the expected value first, then common ones."""
     scope = site.scope(statement)
     if scope.is_generator:
@@ -98,7 +98,7 @@ def guard_ins(site: Site) -> Iterator[Draft]:
                     yield before(statement, *lines, prior=prior * weight)
             if function is None:
                 continue
-            for rank, result in enumerate(_results(site, statement)):
+            for rank, result in enumerate(results(site, statement)):
                 prior = (1.0 if start else 0.4) * (1.0 if rank < 3 else 0.6) * weight
                 if result in site.evidence.expected:
                     prior *= 2.0
@@ -113,8 +113,8 @@ def early_return(site: Site) -> Iterator[Draft]:
         if site.source.function_of(statement) is None:
             continue
         for condition in site.scope(statement).conditions[:8]:
-            results = [*site.scope(statement).returned[:3], *_results(site, statement)[:4]]
-            for result in dict.fromkeys(results):
+            given = [*site.scope(statement).returned[:3], *results(site, statement)[:4]]
+            for result in dict.fromkeys(given):
                 line = f"return {result}".rstrip()
                 yield before(statement, (0, f"if {condition}:"), (1, line), prior=0.3)
 
@@ -162,8 +162,8 @@ def try_wrap(site: Site) -> Iterator[Draft]:
             prior = 1.5 if kind in raised else 0.5
             handlers = ["pass"]
             if inside:
-                results = _results(site, statement)[:2]
-                handlers += [f"return {each}".rstrip() for each in results]
+                given = results(site, statement)[:2]
+                handlers += [f"return {each}".rstrip() for each in given]
             if site.source.in_loop(statement):
                 handlers.append("continue")
             for rank, handler in enumerate(handlers):
@@ -223,7 +223,7 @@ def raise_return(site: Site) -> Iterator[Draft]:
     """``raise`` becomes ``return`` and the reverse; another kind of exception."""
     for statement in site.statements(ast.Raise):
         if site.source.function_of(statement) is not None:
-            for result in _results(site, statement)[:6]:
+            for result in results(site, statement)[:6]:
                 yield rewrite(statement, (0, f"return {result}".rstrip()), prior=0.5, size=1.0)
         what = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
         if isinstance(what, ast.Name):
