@@ -268,6 +268,9 @@ def main(argv: Sequence[str]) -> int:
         cases = [c for c in cases if any(text in c.name for text in arguments.only)]
     if not cases:
         raise BadInput(f"{arguments.cases} holds no case of the part {arguments.part!r}")
+    if arguments.reach:
+        _reach(cases, arguments.budget_tests)
+        return 0
     if arguments.out is None:
         print(f"{len(cases)} cases in {arguments.cases}; give --out DIR to run fix on them")
         return 0
@@ -283,6 +286,21 @@ def main(argv: Sequence[str]) -> int:
     (arguments.out / "summary.json").write_text(json.dumps(figures, indent=1) + "\n")
     _print_table(figures.items())
     return 0
+
+
+def _reach(cases: Sequence[Case], most: int) -> None:
+    """Print where the developers' fixes stand among the policy's edits; no test is run."""
+    from meritree.bench.reach import reach
+
+    places: list[int | None] = []
+    for case in cases:
+        found = reach(case, most=most)
+        places.append(found.place)
+        words = found.why or ", ".join(found.templates)
+        print(f"{case.name:32} {found.place or '-':>5} of {found.seen:5}  {words}", flush=True)
+    known = [place for place in places if place is not None]
+    counts = {n: sum(place <= n for place in known) for n in (10, 50, 200, 1000, 2000) if n <= most}
+    _print_table({"cases": len(places), "in the order": len(known), "within": counts}.items())
 
 
 def _print_table(rows: Iterable[tuple[str, Any]]) -> None:
@@ -308,5 +326,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--budget-tests", type=int, default=2000, help="candidate evaluations a run (2000)")
     add("--budget-seconds", type=float, default=150.0, help="seconds of search a run (150)")
     add("--strategy", default="puct", help="search strategy")
+    add("--reach", action="store_true", help="only say at which place the fixes would be tried")
     add("--seeds", type=int, default=1, help="runs of every case (1)")
     return parser

@@ -155,6 +155,10 @@ CASES: list[tuple[str, str, int, str, str]] = [
     ("ins_attribute", "class A:\n    def f(self):\n        self.x = 1\n    def g(self):\n        self.go()\n", 5, "        self.go", "        self.x = None\n        self.go"),
     ("value_donor", "class A:\n    def f(self):\n        self.x = []\n    def g(self):\n        self.x = 2\n", 5, "= 2", "= []"),
     ("part_swap", "def f(a, k):\n    g(a.get(k))\n    b = {}\n", 3, "{}", "a.get(k)"),
+    ("f_prefix", "def f(a):\n    return (\n        'got '\n        '{a}'\n    )\n", 3, "'{a}'", "f'{a}'"),
+    ("pass_attributes", "class A:\n    a = b = 1\n    c = 2\n    def f(self):\n        g(a=self.a)\n", 5, "g(a=self.a)", "g(a=self.a, c=self.c)"),
+    ("self_part", "class A:\n    def f(self):\n        self.x = 1\n        g(self)\n", 4, "g(self)", "g(self.x)"),
+    ("clause_again", "def f(a):\n    if a == 'x':\n        pass\n", 2, "a == 'x'", "a == 'x' or a == 'from_test'"),
 ]  # fmt: skip
 
 

@@ -149,3 +149,47 @@ def part_swap(site: Site) -> Iterator[Draft]:
                 for text in small.get(kind, ())[:10]:
                     if text != own:
                         yield replace(node, text, 0.4)
+
+
+@template("self_part", 1.0, ast.Name)
+def self_part(site: Site) -> Iterator[Draft]:
+    """The object passed on becomes one of its attributes; a class named in itself, its own."""
+    for node in site.expressions(ast.Name):
+        scope = site.scope(node)
+        owner = scope.owner
+        parent = site.source.class_of(owner) if owner is not None else None
+        if scope.self_name is None or parent is None:
+            continue
+        above = site.source.parent(node)
+        if node.id == scope.self_name and not isinstance(above, ast.Attribute):
+            attributes = (*scope.self_attributes, *site.index.class_attributes(parent, site.source))
+            for name in dict.fromkeys(attributes):
+                yield replace(node, f"{scope.self_name}.{name}", 0.5)
+        if node.id == parent.name:
+            own = "cls" if scope.self_name == "cls" else f"{scope.self_name}.__class__"
+            yield replace(node, own, 1.0)
+            if own != "cls":
+                yield replace(node, f"type({scope.self_name})", 1.0)
+
+
+@template("clause_again", 0.8, ast.expr)
+def clause_again(site: Site) -> Iterator[Draft]:
+    """A clause about a literal said again of another: ``a == 'x'`` -> ``a == 'x' or a == 'y'``."""
+    for node in site.expressions(ast.Compare, ast.Call):
+        parent = site.source.parent(node)
+        whole = node in list(site.tests()) or isinstance(parent, ast.BoolOp | ast.Return)
+        inner = [each for each in ast.walk(node) if isinstance(each, ast.Constant)]
+        if not whole or len(inner) != 1 or not isinstance(inner[0].value, str):
+            continue
+        own, literal = site.text(node), site.text(inner[0])
+        if own.count(literal) != 1:
+            continue
+        tests = site.index.tests
+        heads = [repr(k[: k.index("_") + 1]) for k in tests.keywords[:8] if "_" in k[1:]]
+        for text in dict.fromkeys((*tests.strings[:10], *heads, *map(repr, tests.keywords[:6]))):
+            if text != literal:
+                for joint in ("or", "and"):
+                    added = f"{own} {joint} {own.replace(literal, text)}"
+                    inside = isinstance(parent, ast.BoolOp)
+                    prior = 0.6 if joint == "or" else 0.2
+                    yield replace(node, f"({added})" if inside else added, prior)

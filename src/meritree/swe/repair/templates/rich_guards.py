@@ -125,6 +125,7 @@ def _repairs(site: Site, statement: ast.stmt, name: str) -> Iterator[tuple[str, 
     for text in (*empty[:-1], *given):
         yield f"{name} is None", text, 0.7
         yield f"not {name}", text, 0.4
+    yield f"callable({name})", f"{name}()", 0.4
     for kind in types_near(site)[:9]:
         yield f"not isinstance({name}, {kind})", f"{kind}({name})", 0.6
         if kind in _MAKERS:
@@ -136,6 +137,10 @@ def _repairs(site: Site, statement: ast.stmt, name: str) -> Iterator[tuple[str, 
             yield f"not isinstance({name}, {kind})", value, 0.4
         yield f"isinstance({name}, {kind})", f"str({name})", 0.3
         yield f"isinstance({name}, {kind})", "None", 0.2
+    for clause, prior in islice(rich_clauses(site, statement, [name]), 30, 60):
+        if "isinstance" not in clause:
+            for value in (f"list({name})", f"str({name})", f"[{name}]", "None"):
+                yield clause, value, 0.3 * prior
 
 
 @template("branch_ins", 0.8, ast.If)

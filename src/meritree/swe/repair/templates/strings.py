@@ -238,6 +238,18 @@ def format_edit(site: Site) -> Iterator[Draft]:
             yield replace(node, f"{prefix}{quote}{inner[1:]}{quote}", 0.4)
 
 
+@template("f_prefix", 0.8, ast.Constant)
+def f_prefix(site: Site) -> Iterator[Draft]:
+    """An ``f`` before every piece of a string in several pieces that names something in braces."""
+    for node in site.expressions(ast.Constant):
+        text = site.text(node)
+        if not isinstance(node.value, str) or "\n" not in text or _called(site, node) == "format":
+            continue
+        pieces = re.sub(r"(?m)^(\s*)(['\"])(?=[^\n]*\{[A-Za-z_])", r"\1f\2", text)
+        if pieces != text:
+            yield replace(node, pieces)
+
+
 @template("word_add", 1.0, ast.Dict, ast.Tuple, ast.List, ast.Set)
 def word_add(site: Site) -> Iterator[Draft]:
     """A word of the failing tests added to a table of words, with the value most others have."""

@@ -198,6 +198,22 @@ def pass_names(site: Site) -> Iterator[Draft]:
                 yield replace(node, call_text(site, node, added=text), 0.8)
 
 
+@template("pass_attributes", 0.8, ast.Call)
+def pass_attributes(site: Site) -> Iterator[Draft]:
+    """An attribute handed on by its own name, where others are: ``g(a=self.a, b=self.b)``."""
+    for node in site.expressions(ast.Call):
+        own = site.scope(node).self_name
+        pairs = [(each.arg, site.text(each.value)) for each in node.keywords if each.arg]
+        owner = site.scope(node).owner
+        parent = site.source.class_of(owner) if owner is not None else None
+        if own is None or parent is None or not any(v == f"{own}.{k}" for k, v in pairs):
+            continue
+        given = {name for name, _ in pairs}
+        for name in site.index.class_attributes(parent, site.source)[:40]:
+            if name not in given and not site.index.signatures(name):
+                yield replace(node, call_text(site, node, added=f"{name}={own}.{name}"), 0.6)
+
+
 @template("kw_elsewhere", 0.8, ast.Call)
 def kw_elsewhere(site: Site) -> Iterator[Draft]:
     """Keywords that other calls of the same callee in the file give, and common ones."""
