@@ -163,6 +163,9 @@ def dedent(site: Site) -> Iterator[Draft]:
         plain = not getattr(parent, "orelse", []) and not site.source.is_elif(parent)
         if not plain or parent.body[-1] is not statement or len(parent.body) < 2:
             continue
+        jumps = any(isinstance(each, ast.Break | ast.Continue) for each in ast.walk(statement))
+        if jumps and isinstance(parent, ast.For | ast.While):
+            continue  # outside its loop
         if site.source.own_lines(statement):
             shorter = copy.copy(parent)
             shorter.body = parent.body[:-1]
