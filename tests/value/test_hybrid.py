@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meritree.errors import BadInput
-from meritree.value import Cost, Estimate, Gate, Product, Schedule, WeightedSum
+from meritree.value import Cost, Estimate, Gate, Median, Product, Schedule, WeightedSum
 
 UNIT = st.floats(0.0, 1.0)
 
@@ -33,6 +33,16 @@ def test_channels_reasons_and_costs_of_the_parts_are_kept() -> None:
     assert set(joined.channels) == set(joined.reasons)
     assert joined.cost.evaluations == 2
     assert joined.n == 4
+
+
+def test_a_median_stays_with_the_many() -> None:
+    rule = Median({"a": 1.0, "b": 1.0, "c": 1.0})
+    parts = {"a": Estimate(0.6), "b": Estimate(0.7), "c": Estimate(0.0)}
+    assert rule(parts).mean == 0.6
+    assert rule({**parts, "c": Estimate(1.0)}).mean == 0.7
+    assert rule.without("c")(parts).mean == pytest.approx(0.65)
+    with pytest.raises(BadInput, match="sum to 0"):
+        Median({"a": 0.0})
 
 
 def test_a_product_ignores_what_it_is_told_to_leave_out() -> None:

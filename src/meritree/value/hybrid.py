@@ -14,6 +14,7 @@ from typing import Protocol
 
 from meritree.errors import BadInput
 from meritree.value import combine
+from meritree.value.aggregate import weighted_median
 from meritree.value.estimate import Cost, Estimate
 
 Parts = Mapping[str, Estimate]
@@ -39,19 +40,10 @@ class WeightedSum:
     weights: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        for name, weight in self.weights.items():
-            if not 0.0 <= weight < math.inf:
-                raise BadInput(f"weight of channel {name!r} is {weight}: must be finite and >= 0")
-        if not sum(self.weights.values()) > 0.0:
-            raise BadInput("the weights sum to 0: give at least one channel a weight above 0")
+        _check_weights(self.weights)
 
     def __call__(self, parts: Parts) -> Estimate:
-        _check(parts, self.weights)
-        weights = [self.weights[name] for name in parts]
-        if not sum(weights) > 0.0:
-            raise BadInput(
-                f"none of the channels present ({', '.join(parts) or 'none'}) has a weight above 0"
-            )
+        weights = _present(parts, self.weights)
         return _join(combine.weighted_mean(_means(parts), weights), parts)
 
     def without(self, channel: str) -> WeightedSum:
@@ -78,6 +70,29 @@ class Product:
         """The same product with one channel left out."""
         _check([channel], self.names)
         return replace(self, names=self.names - {channel})
+
+
+@dataclass(frozen=True)
+class Median:
+    """The weighted median of the channels present: one judge gone wild does not move it far.
+
+    Attributes:
+        weights: >= 0 by channel, not all 0.
+    """
+
+    weights: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+
+    def __call__(self, parts: Parts) -> Estimate:
+        weights = _present(parts, self.weights)
+        return _join(weighted_median(_means(parts), weights), parts)
+
+    def without(self, channel: str) -> Median:
+        """The same median with one channel's weight set to 0."""
+        _check([channel], self.weights)
+        return replace(self, weights={**self.weights, channel: 0.0})
 
 
 @dataclass(frozen=True)
@@ -146,6 +161,25 @@ def _means(parts: Parts) -> list[float]:
         if not 0.0 <= part.mean <= 1.0:
             raise BadInput(f"channel {name!r} has value {part.mean}: must lie in [0, 1]")
     return [part.mean for part in parts.values()]
+
+
+def _check_weights(weights: Mapping[str, float]) -> None:
+    for name, weight in weights.items():
+        if not 0.0 <= weight < math.inf:
+            raise BadInput(f"weight of channel {name!r} is {weight}: must be finite and >= 0")
+    if not sum(weights.values()) > 0.0:
+        raise BadInput("the weights sum to 0: give at least one channel a weight above 0")
+
+
+def _present(parts: Parts, weights: Mapping[str, float]) -> list[float]:
+    """Weights of the channels that are there, in their order."""
+    _check(parts, weights)
+    present = [weights[name] for name in parts]
+    if not sum(present) > 0.0:
+        raise BadInput(
+            f"none of the channels present ({', '.join(parts) or 'none'}) has a weight above 0"
+        )
+    return present
 
 
 def _check(names: Iterable[str], known: Iterable[str]) -> None:
