@@ -22,7 +22,6 @@ import platform
 import random
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import tracemalloc
@@ -168,19 +167,21 @@ def peers(python: str | None, largest: int) -> dict[str, Any]:
     return found
 
 
-def provenance(repeats: int) -> dict[str, Any]:
-    """What is needed to repeat the run."""
+def provenance(options: argparse.Namespace) -> dict[str, Any]:
+    """What is needed to repeat the run (but for the paths of this machine)."""
+    peers_option = " --peers PYTHON" if options.peers else ""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
     return {
-        "command": "python benchmarks/engine.py " + " ".join(sys.argv[1:]),
+        "command": f"python benchmarks/engine.py --largest {options.largest} "
+        f"--repeats {options.repeats}{peers_option}",
         "commit": commit.stdout.strip() or None,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load": [round(x, 1) for x in os.getloadavg()],
         "seeds": "values 0, facts 1 and 2",
-        "repeats": f"{repeats} (1 above 10000 nodes)",
+        "repeats": f"{options.repeats} (1 above 10000 nodes)",
         "unit": "nodes per CPU second; loop: million turns a CPU second of `calibrate`",
     }
 
@@ -200,7 +201,7 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results" / "engine.json"
     )
     options = parser.parse_args()
-    result: dict[str, Any] = provenance(options.repeats)
+    result: dict[str, Any] = provenance(options)
     sizes = [n for n in (100, 1000, 10_000, 100_000) if n <= options.largest]
     result["peers"] = peers(options.peers, min(options.largest, 1000))
     print("peers", json.dumps(result["peers"], indent=1), flush=True)

@@ -6,7 +6,7 @@ import random
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meritree.errors import BadInput
@@ -116,6 +116,7 @@ def test_backups_on_a_chain_of_three_have_their_closed_forms() -> None:
         assert engine.tree.root.value == pytest.approx(value)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=True).filter(lambda x: not 0 <= x <= 1))
 def test_a_value_outside_the_unit_interval_is_refused_and_changes_nothing(value: float) -> None:
     engine = SearchTree(make_strategy("uct"))
@@ -236,6 +237,7 @@ def test_progressive_widening_keeps_children_below_its_bound() -> None:
         assert len(node.children) <= 2.0 * node.visits**0.5 + 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0.01, 1.0), min_size=2, max_size=6),
     st.integers(0, 10_000),
