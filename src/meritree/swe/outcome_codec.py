@@ -108,24 +108,35 @@ def decode_baseline(data: Mapping[str, Any]) -> Baseline:
 def encode_coverage(coverage: Coverage) -> dict[str, Any]:
     """Which lines each test executes."""
     return {
-        "lines": {
-            test: {path: sorted(lines) for path, lines in files.items()}
-            for test, files in coverage.lines.items()
-        },
+        "lines": _encode_by_test(coverage.lines),
         "import_lines": {path: sorted(lines) for path, lines in coverage.import_lines.items()},
         "untraced": list(coverage.untraced),
         "lost": list(coverage.lost),
+        "functions": _encode_by_test(coverage.functions),
     }
 
 
 def decode_coverage(data: Mapping[str, Any]) -> Coverage:
     """Inverse of `encode_coverage`."""
     return Coverage(
-        lines={
-            test: {path: frozenset(lines) for path, lines in files.items()}
-            for test, files in data["lines"].items()
-        },
+        lines=_decode_by_test(data["lines"]),
         import_lines={p: frozenset(lines) for p, lines in data["import_lines"].items()},
         untraced=tuple(data["untraced"]),
         lost=tuple(data["lost"]),
+        functions=_decode_by_test(data.get("functions", {})),
     )
+
+
+def _encode_by_test(
+    seen: Mapping[str, Mapping[str, frozenset[int]]],
+) -> dict[str, dict[str, list[int]]]:
+    return {
+        test: {path: sorted(lines) for path, lines in files.items()} for test, files in seen.items()
+    }
+
+
+def _decode_by_test(data: Mapping[str, Any]) -> dict[str, dict[str, frozenset[int]]]:
+    return {
+        test: {path: frozenset(lines) for path, lines in files.items()}
+        for test, files in data.items()
+    }

@@ -18,10 +18,12 @@ from .children import Child, Lost
 from .disk import Workspace
 from .judge import World, serve_jobs, serve_one, serve_run
 from .record import Record, lost
+from .relevant import Relevant, Span, Tests
 from .wire import Channel
 
-Tests = List[List[Any]]
 _ISOLATE_AFTER = 5
+_PROBED = 2  # targets to run before a candidate that changed none of them is left alone
+_COMPARED = 40  # targets that are tried both ways before the short cut is trusted
 _DIGITS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 
 
@@ -47,11 +49,9 @@ class Conductor:
         self.targets: Tests = []
         self.canary_targets: Tests = []
         self.passing: Tests = []
-        self.covering: Dict[str, List[Tuple[int, frozenset]]] = {}  # type: ignore[type-arg]
-        self.untraced: List[int] = []
+        self.concerned = self.guarding = Relevant([], {}, ())
         self.cap = 8
         self.rotation = 0
-        self.guards_of: Dict[Any, List[int]] = {}
         self.persistent_cpu = 0.0
         self.stats: Dict[str, Any] = dict.fromkeys(
             ("forks", "canaries", "canary_failures", "requeued", "restarts", "refreshed"), 0
@@ -59,7 +59,7 @@ class Conductor:
 
     # ---- plain runs
 
-    def run(self, tests: Tests, traced: bool) -> Dict[str, Any]:
+    def run(self, tests: Tests, traced: str) -> Dict[str, Any]:
         """Run tests on the code as it is; a test that kills its process costs only itself."""
         answers: List[Dict[str, Any]] = []
         while len(answers) < len(tests):
@@ -88,11 +88,9 @@ class Conductor:
         """Take targets, guards and their coverage; learn what the original code gives."""
         self.targets, self.passing = request["targets"], request["passing"]
         self.cap = int(request["cap"])
-        self.untraced = list(request["untraced"])
-        self.covering = {
-            path: [(test, frozenset(lines)) for test, lines in entries]
-            for path, entries in request["covering"].items()
-        }
+        self.concerned = Relevant(self.targets, request["target_covering"], request["lost"])
+        self.guarding = Relevant(self.passing, request["covering"], request["untraced"])
+        self.world.unchanged = {t: tuple(known) for t, known in request["known"].items()}
         self.on_disk = bool(request["on_disk"])
         self.isolated = bool(request["isolated"])
         self._learn_reference()
@@ -100,15 +98,19 @@ class Conductor:
 
     def _learn_reference(self) -> None:
         self.canary_targets = self.targets[: self.cap]
-        job = self._canary_job(self.passing[:0])
-        first, second = self._alone(job), self._alone(job)
+        first, second = self._both_ways(self.targets[:_COMPARED])
+        canary = {t for t, _ in self.canary_targets}
         for a, b in _paired(first["results"], second["results"]):
-            if _coarse(a) == _coarse(b):
+            if _seen(a) != _seen(b):
+                self.world.suite.framework_only |= {a["id"]}
+            if a["id"] in canary and _coarse(a) == _coarse(b):
                 fine = a["signature"] == b["signature"]
                 self.reference[a["id"]] = (
                     (a["status"], a["signature"]) if fine else (a["status"], a["exception"])
                 )
             self.known_classes.add(_kind(a))
+        compared = {record["id"] for record in second["results"]}
+        self.world.suite.framework_only |= {t for t, _ in self.targets if t not in compared}
         # Tests that hang without any change would make every canary cost a whole time limit.
         ended = {t for t, expected in self.reference.items() if expected[0] != "timeout"}
         self.canary_targets = [t for t in self.canary_targets if t[0] in ended]
@@ -118,22 +120,22 @@ class Conductor:
                 self.isolated = True
                 self._restart()
 
+    def _both_ways(self, tests: Tests) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+        """What the original code gives, run by the framework and by the short cut."""
+        job = {"swaps": [], "targets": tests, "guards": [], "short": False}
+        return self._alone(job), self._alone(dict(job, short=True))
+
     def evaluate(self, files: Dict[str, str]) -> Dict[str, Any]:
         """Judge one candidate; the answer may amend earlier ones (numbers as given then)."""
         self.number += 1
         number = self.number
         try:
-            swaps, risky, functions = self._swaps(files)
+            swaps, risky, spans = self._swaps(files)
         except swap.NotSwappable as error:
             return {"not_hot": str(error), "number": number, "amended": []}
         except (SyntaxError, ValueError) as error:
             return {"invalid": str(error), "number": number, "amended": []}
-        job = {
-            "swaps": [s.packed() for s in swaps],
-            "targets": self.targets[: self.cap],
-            "guards": [],
-        }
-        full = dict(job, targets=self.targets, guards=self._guards(functions))
+        job, full = self._jobs(swaps, spans)
         if self.on_disk:
             self.workspace.write(files)
         try:
@@ -145,6 +147,27 @@ class Conductor:
         answer["amended"] = amended
         answer["stats"] = dict(self.stats, cpu_seconds=self._cpu_seconds())
         return answer
+
+    def _jobs(
+        self, swaps: List[swap.Swap], spans: List[Span]
+    ) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+        """What a candidate is asked first, and what it must stand when it passes that.
+
+        First only targets that ran a changed function, by the short cut; as long as the first
+        few fail exactly as before, the rest is spared. In full, the framework runs everything.
+        """
+        packed = [s.packed() for s in swaps]
+        targets = self.concerned.to(spans) or self.targets
+        chosen = {t for t, _ in targets}
+        others = [pair for pair in self.targets if pair[0] not in chosen]
+        first = {"targets": targets[: self.cap], "guards": [], "short": True, "probed": _PROBED}
+        full = {
+            "targets": targets + others,
+            "needed": len(targets),
+            "guards": self.guarding.to(spans),
+            "short": False,
+        }
+        return dict(first, swaps=packed), dict(full, swaps=packed)
 
     def _judged(
         self, number: int, job: Dict[str, Any], full: Dict[str, Any], alone: bool
@@ -161,7 +184,7 @@ class Conductor:
         if _passed(answer, job):
             confirmed = self._alone_in_full(None, full)
             self.since_canary.pop()
-            if _targets_fail(confirmed):  # the persistent process said otherwise: it is poisoned
+            if _any_fails(confirmed, job):  # the persistent process said otherwise: it is poisoned
                 self.stats["canary_failures"] += 1
                 self._restart()
                 return confirmed, self._requeue(before)
@@ -217,7 +240,8 @@ class Conductor:
         return amended
 
     def _canary_job(self, guards: Tests) -> Dict[str, Any]:
-        return {"swaps": [], "targets": self.canary_targets + guards, "guards": []}
+        targets = self.canary_targets + guards
+        return {"swaps": [], "targets": targets, "guards": [], "short": True}
 
     def _canary_holds(self) -> bool:
         """Whether the persistent process still gives the original code's own results."""
@@ -293,11 +317,9 @@ class Conductor:
 
     # ---- what changed, and who guards it
 
-    def _swaps(
-        self, files: Dict[str, str]
-    ) -> Tuple[List[swap.Swap], bool, List[Tuple[str, source.Unit]]]:
+    def _swaps(self, files: Dict[str, str]) -> Tuple[List[swap.Swap], bool, List[Span]]:
         swaps: List[swap.Swap] = []
-        functions = []
+        spans: List[Span] = []
         risky = False
         for path, text in files.items():
             if path in self.world.test_files:
@@ -310,8 +332,9 @@ class Conductor:
                 one = swap.Swap(path, *change, different.flags)
                 risky = swap.prepare(one, self.world.index, look=True).risky or risky
                 swaps.append(one)
-                functions.append((path, change.old))
-        return swaps, risky, functions
+                last = change.old.line + change.old_text.count("\n")
+                spans.append((path, change.old.line, last))
+        return swaps, risky, spans
 
     def _tables(self, path: str) -> source.Tables:
         tables = self.tables.get(path)
@@ -322,23 +345,13 @@ class Conductor:
             tables = self.tables[path] = source.Tables(swap.read(full))
         return tables
 
-    def _guards(self, functions: List[Tuple[str, source.Unit]]) -> Tests:
-        chosen = set(self.untraced)
-        for path, unit in functions:
-            key = (path, unit.line)
-            found = self.guards_of.get(key)
-            if found is None:
-                text = self.tables[path].original.text
-                span = range(unit.line, unit.line + text.count("\n", unit.start, unit.end) + 1)
-                lines = frozenset(span)
-                entries = self.covering.get(path, [])
-                found = self.guards_of[key] = [t for t, seen in entries if seen & lines]
-            chosen.update(found)
-        return [self.passing[i] for i in sorted(chosen)]
-
 
 def _paired(a: List[Record], b: List[Record]) -> Any:
     return [(a[i], b[i]) for i in range(min(len(a), len(b)))]
+
+
+def _seen(record: Record) -> Tuple[Any, ...]:
+    return record["status"], record["signature"], round(float(record["graded"]), 6)
 
 
 def _coarse(record: Record) -> Tuple[str, str]:
@@ -358,6 +371,12 @@ def _passed(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
 
 def _targets_fail(answer: Dict[str, Any]) -> bool:
     return any(r["status"] not in ("passed", "skipped") for r in answer.get("results", []))
+
+
+def _any_fails(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
+    asked = {t for t, _ in job["targets"]}
+    failing = [r for r in answer.get("results", []) if r["status"] not in ("passed", "skipped")]
+    return any(r["id"] in asked for r in failing)
 
 
 def _blamed(job: Dict[str, Any], error: Lost) -> Dict[str, Any]:
@@ -385,7 +404,7 @@ def serve(conductor: Conductor) -> None:
             conductor.close()
             return
         if operation == "run":
-            answer = conductor.run(request["tests"], bool(request["traced"]))
+            answer = conductor.run(request["tests"], str(request["traced"]))
         elif operation == "setup":
             answer = conductor.setup(request)
         else:

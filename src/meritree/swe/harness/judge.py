@@ -6,7 +6,7 @@ Used inside forked children only. Knows nothing about why or how often it is ask
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import limits
 from .children import Board
@@ -25,11 +25,17 @@ class World:
         self.traces = traces
         self.seed = seed
         self.memory = 3 << 30
+        self.unchanged: Dict[str, Tuple[Any, ...]] = {}  # what targets gave before any change
         self.test_files: frozenset = frozenset()  # type: ignore[type-arg]
 
 
 def run_tests(
-    world: World, tests: List[List[Any]], board: Board, stop_on: str, offset: int = 0
+    world: World,
+    tests: List[List[Any]],
+    board: Board,
+    stop_on: str,
+    offset: int = 0,
+    probed: int = 0,
 ) -> List[Record]:
     """Run tests in order.
 
@@ -37,6 +43,7 @@ def run_tests(
         tests: ``[id, seconds]`` each.
         stop_on: ``"failure"``, ``"timeout"`` (any time-out) or ``""`` (never).
         offset: number of the first test in the job, for the board.
+        probed: stop after so many tests if each of them gave what it gave before any change.
     """
     records = []
     for number, (test, seconds) in enumerate(tests):
@@ -52,9 +59,16 @@ def run_tests(
             break
         if stop_on == "failure" and status not in ("passed", "skipped"):
             break
+        if number + 1 == probed and all(_as_before(world, r) for r in records):
+            break
     world.suite.finish()
     leave_if_foreign(world)
     return records
+
+
+def _as_before(world: World, record: Record) -> bool:
+    known = world.unchanged.get(record["id"])
+    return known == (record["status"], record["signature"], round(float(record["graded"]), 6))
 
 
 def leave_if_foreign(world: World) -> None:
@@ -68,6 +82,8 @@ def leave_if_foreign(world: World) -> None:
 def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
     """Swap the job's code in, run its targets and, if they pass, its guards; swap back.
 
+    Targets beyond the first ``needed`` are run only if those pass, and only until one fails.
+
     Returns:
         ``results`` (records of targets), ``regressions`` (records of failing guards), ``ran``
         and ``left`` (why the process should not be used again, or '').
@@ -79,7 +95,12 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
     with Swapped(assignments) as swapped:
         world.suite.places.locate = locator(swaps, swapped, world.suite.places)
         targets = job["targets"]
-        results = run_tests(world, targets, board, "timeout")
+        needed = job.get("needed", len(targets))
+        world.suite.short_cut = job["short"]
+        probed = job.get("probed", 0)
+        results = run_tests(world, targets[:needed], board, "timeout", 0, probed)
+        if needed < len(targets) and all(_fine(r) for r in results):
+            results += run_tests(world, targets[needed:], board, "failure", needed)
         regressions: List[Record] = []
         ran = len(results)
         if len(results) == len(targets) and all(_fine(r) for r in results) and job["guards"]:
@@ -137,10 +158,10 @@ def serve_one(world: World, job: Dict[str, Any]) -> Any:
     return serve
 
 
-def serve_run(world: World, tests: List[List[Any]], traced: bool, import_lines: Any = None) -> Any:
+def serve_run(world: World, tests: List[List[Any]], traced: str) -> Any:
     """The life of a child that runs tests one by one and tells each result at once.
 
-    Every time-out quarters the patience with the tests that follow, so that a suite in which
+    ``traced`` is what to trace (see `Lines`) or ''. Every time-out quarters the patience with the tests that follow, so that a suite in which
     many tests hang does not cost the whole limit for each; tests that may take as long as
     ten times the slowest that ended are never cut off by that.
     """
@@ -168,11 +189,11 @@ def serve_run(world: World, tests: List[List[Any]], traced: bool, import_lines: 
 
 
 def _run_one(
-    world: World, test: str, following: Optional[str], seconds: float, traced: bool
+    world: World, test: str, following: Optional[str], seconds: float, traced: str
 ) -> Dict[str, Any]:
     lines: Optional[Lines] = None
     if traced:
-        lines = Lines(lambda name: _project(world, name))
+        lines = Lines(lambda name: _project(world, name), traced)
         lines.start()
     world.traces.spawned = False
     kept = True

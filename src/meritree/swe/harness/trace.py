@@ -1,4 +1,4 @@
-"""Which repository lines run: a trace hook, or sys.monitoring where there is one.
+"""Which repository lines run, or which functions: a trace hook, or sys.monitoring.
 
 Knows files and lines only.
 """
@@ -15,14 +15,19 @@ _TOOL = 3
 
 
 class Lines:
-    """Collects executed lines of the files for which ``wanted`` gives a name."""
+    """Collects lines of the files for which ``wanted`` gives a name.
 
-    def __init__(self, wanted: Wanted) -> None:
+    ``what`` is ``"line"`` for every executed line, ``"call"`` for the first lines of the
+    functions that were entered, which costs a fraction.
+    """
+
+    def __init__(self, wanted: Wanted, what: str = "line") -> None:
         self._wanted = wanted
+        self._what = what
         self._sets: Dict[str, Optional[Set[int]]] = {}
         self._named: Dict[str, Set[int]] = {}
         self._monitoring: Any = getattr(sys, "monitoring", None)
-        self._hook = self._called
+        self._hook = self._called if what == "line" else self._entered
 
     def start(self) -> None:
         """Begin, or begin anew with nothing recorded."""
@@ -33,8 +38,12 @@ class Lines:
             return
         events = self._monitoring.events
         self._monitoring.use_tool_id(_TOOL, "meritree-lines")
-        self._monitoring.register_callback(_TOOL, events.LINE, self._line_event)
-        self._monitoring.set_events(_TOOL, events.LINE)
+        if self._what == "line":
+            self._monitoring.register_callback(_TOOL, events.LINE, self._line_event)
+            self._monitoring.set_events(_TOOL, events.LINE)
+        else:
+            self._monitoring.register_callback(_TOOL, events.PY_START, self._start_event)
+            self._monitoring.set_events(_TOOL, events.PY_START)
         self._monitoring.restart_events()
 
     def stop(self) -> bool:
@@ -72,6 +81,15 @@ class Lines:
             return local
 
         return local
+
+    def _entered(self, frame: types.FrameType, _event: str, _arg: Any) -> Any:
+        found = self._set_of(frame.f_code.co_filename)
+        if found is not None:
+            found.add(frame.f_code.co_firstlineno)
+        return None
+
+    def _start_event(self, code: types.CodeType, _offset: int) -> Any:
+        return self._line_event(code, code.co_firstlineno)
 
     def _line_event(self, code: types.CodeType, line: int) -> Any:
         found = self._set_of(code.co_filename)

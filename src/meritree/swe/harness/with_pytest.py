@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 import pytest
 
 from . import grade
+from .lean import Lean, remember_signatures
 from .limits import TimeLimit, Timer, at_most
 from .record import Places, Record, Watch, watch_unittest
 
@@ -46,6 +47,9 @@ class Suite:
         self.timer = Timer()
         self.on_collected: Callable[[], None] = lambda: None
         self.wanted: Optional[Sequence[str]] = None
+        self.lean = Lean(lambda: self.watch, self._compared)
+        self.short_cut = False  # whether tests run without hooks where that makes no difference
+        self.framework_only: frozenset = frozenset()  # type: ignore[type-arg]  (where it does)
         self._assertions: Tuple[type, ...] = (
             AssertionError,
             pytest.fail.Exception,
@@ -60,7 +64,7 @@ class Suite:
         return list(self.items)
 
     def run(self, test: str, following: Optional[str], seconds: float) -> Record:
-        """Run one test by the framework's own protocol; never raises."""
+        """Run one test, by the framework's own protocol or the short cut; never raises."""
         item = self.items[test]
         nextitem = self.items.get(following) if following else None
         self.watch.begin()
@@ -68,7 +72,9 @@ class Suite:
         started = time.perf_counter()
         try:
             self.timer.start(seconds)
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+            if not (self._short(test, item) and self.lean.run(item, nextitem)):
+                self.watch.begin()
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
         except BaseException as error:  # noqa: BLE001  KeyboardInterrupt, pytest.exit, a late TimeLimit
             self.watch.saw_error(error)
             self.watch.failed = True
@@ -80,6 +86,9 @@ class Suite:
         record = self.watch.result(test, elapsed, self._assertions)
         self.watch.begin()  # holds no value of the test any longer
         return record
+
+    def _short(self, test: str, item: Any) -> bool:
+        return self.short_cut and test not in self.framework_only and self.lean.fits(item)
 
     def finish(self) -> bool:
         """Tear every fixture down; False when that failed or took too long."""
@@ -137,6 +146,7 @@ class Suite:
         if self.quick_reports:
             _mute_terminal(session.config)
             _lighten(session)
+            remember_signatures()
         self.on_collected()
         return True if self.quick_reports else None
 

@@ -152,20 +152,21 @@ class Evaluator:
             self._hot = None
 
     def _setup(self) -> dict[str, Any]:
-        covering: dict[str, list[Any]] = {}
-        lines = self._covering.lines
-        for number, test in enumerate(self.passing):
-            for path, seen in lines.get(test, {}).items():
-                covering.setdefault(path, []).append([number, sorted(seen)])
-        untraced = [i for i, test in enumerate(self.passing) if test not in lines]
+        covered = self._covering
         spawning = self._session.spawning
+        seen = {**covered.functions, **covered.lines}
+        for test in {*covered.lost, *spawning}:  # they also ran what was not seen
+            seen.pop(test, None)
         return {
             "op": "setup",
             "targets": [[t, self.limit(t)] for t in self.targets],
             "passing": [[t, self.limit(t)] for t in self.passing],
             "cap": self._limits.target_cap,
-            "covering": covering,
-            "untraced": untraced,
+            "covering": _by_path(self.passing, seen),
+            "untraced": [i for i, test in enumerate(self.passing) if test not in seen],
+            "target_covering": _by_path(self.targets, seen),
+            "lost": [i for i, test in enumerate(self.targets) if test not in seen],
+            "known": {t: _known_result(self._known, t) for t in self.targets},
             "on_disk": bool(spawning & {*self.targets, *self.passing}),
             "isolated": False,
         }
@@ -218,7 +219,7 @@ class Evaluator:
 
     def _cold_guards(self, files: Mapping[str, str]) -> tuple[str, ...]:
         """Import-time code reaches every test that touches the file, and untraced ones."""
-        lines = self._covering.lines
+        lines = {**self._covering.functions, **self._covering.lines}
         importing = any(path in self._covering.import_lines for path in files)
         return tuple(
             t for t in self.passing
@@ -276,19 +277,42 @@ def _all_fine(records: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> b
 
 
 def _ordered(targets: Sequence[str], known: Baseline) -> tuple[str, ...]:
-    """Slow tests last, one of each failure signature before the second of any.
+    """Slow tests last, one of each way of failing before the second of any.
 
-    Only a second or more counts as slow: finer timings would make the order, and with it the
-    search tree, differ from run to run.
+    A way of failing is the kind of exception and the function that raised it; the message
+    often holds values, so that every test would be a way of its own. Only a second or more
+    counts as slow: finer timings would make the order, and with it the search tree, differ
+    from run to run.
     """
-    rank: dict[str, int] = {}
+    rank: dict[tuple[str, ...], int] = {}
     keyed = []
     quick = sorted(targets, key=lambda t: t in known.results and known.results[t].seconds >= 1.0)
     for test in quick:
-        signature = known.results[test].signature if test in known.results else ""
-        rank[signature] = rank.get(signature, 0) + 1
-        keyed.append((rank[signature], test))
+        way: tuple[str, ...] = ()
+        if test in known.results:
+            result = known.results[test]
+            last = result.frames[-1:]
+            way = (result.status, result.exception, *(f"{f.path}:{f.function}" for f in last))
+        rank[way] = rank.get(way, 0) + 1
+        keyed.append((rank[way], test))
     return tuple(test for _, test in sorted(keyed, key=lambda pair: pair[0]))
+
+
+def _by_path(
+    tests: Sequence[str], seen: Mapping[str, Mapping[str, frozenset[int]]]
+) -> dict[str, list[Any]]:
+    """Path -> [number of a test, lines of that file that it ran]."""
+    found: dict[str, list[Any]] = {}
+    for number, test in enumerate(tests):
+        for path, lines in seen.get(test, {}).items():
+            found.setdefault(path, []).append([number, sorted(lines)])
+    return found
+
+
+def _known_result(known: Baseline, test: str) -> list[Any]:
+    """Status, signature and credit of a test before any change; nothing where it was not run."""
+    result = known.results.get(test)
+    return [] if result is None else [result.status, result.signature, round(result.graded, 6)]
 
 
 def _usual_seconds(known: Baseline, files_of: Mapping[str, str]) -> dict[str, float]:

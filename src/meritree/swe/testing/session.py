@@ -186,7 +186,7 @@ class TestSession:
                         "in editable mode"
                     )
 
-    def _run(self, tests: Sequence[str], seconds: Seconds, traced: bool) -> Any:
+    def _run(self, tests: Sequence[str], seconds: Seconds, traced: str = "") -> Any:
         limits = [seconds if isinstance(seconds, float) else seconds[t] for t in tests]
         pairs = [list(pair) for pair in zip(tests, limits, strict=True)]
         wait = sum(limits) * 1.5 + len(pairs) * 6.0 + 4 * self.limits.grace_seconds
@@ -210,7 +210,7 @@ class TestSession:
         if self.command.kind == "plain":
             return self._plain_baseline(started)
         limit = self.limits.baseline_seconds
-        answer = self._run(wanted, limit, False)
+        answer = self._run(wanted, limit)
         results = decode.results(answer["results"])
         self.spawning |= set(answer["spawned"])
         failing = [i for i, r in results.items() if not r.ok]
@@ -219,7 +219,7 @@ class TestSession:
         if failing:
             limits = self._limits(failing, results)
             fresh = self.fresh_results(failing, limits=limits)
-            again = decode.results(self._run(failing, limits, False)["results"])
+            again = decode.results(self._run(failing, limits)["results"])
             flaky = [i for i in failing if _status(again, i) != results[i].status]
             doubtful = [i for i in failing if _status(fresh, i) != results[i].status]
             third = self.fresh_results(doubtful, limits=limits) if doubtful else {}
@@ -306,7 +306,11 @@ class TestSession:
     # ---- coverage
 
     def coverage(self, failing: Sequence[str], passing: Sequence[str]) -> Coverage:
-        """Trace the failing tests and a seeded sample of the quick passing ones."""
+        """Trace the failing tests and a seeded sample of the quick passing ones.
+
+        Of the other quick ones only the functions that they enter are noted: it is cheaper, and
+        all that is needed to know which changes they guard.
+        """
         if self.command.kind == "plain":
             known = self.known_baseline()
             return Coverage({i: _frame_lines(known.results[i]) for i in failing}, {}, (), ())
@@ -315,11 +319,8 @@ class TestSession:
         count = min(len(quick), self.limits.traced_passing)
         chosen = set(random.Random(self.setting.seed).sample(quick, count))
         traced = [*failing, *(i for i in passing if i in chosen)]
-        answer = self._run(traced, self._limits(traced, known.results, 2.0), True)
-        lines: dict[str, dict[str, frozenset[int]]] = {}
-        for record, seen in zip(answer["results"], answer["lines"], strict=True):
-            found = {p: frozenset(n) for p, n in seen.items() if p not in self.test_files}
-            lines[record["id"]] = found
+        entered = [i for i in quick if i not in chosen][: self.limits.entered_passing]
+        lines, lost = self._traced(traced, known, "line")
         for test in failing:
             for path, numbers in _frame_lines(known.results[test]).items():
                 if path not in self.test_files:
@@ -329,8 +330,28 @@ class TestSession:
             lines,
             self._import_lines(failing),
             tuple(i for i in passing if i not in chosen),
-            tuple(answer["lost"]),
+            lost,
+            self._entered(entered, known),
         )
+
+    def _entered(
+        self, tests: Sequence[str], known: Baseline
+    ) -> dict[str, dict[str, frozenset[int]]]:
+        functions, lost = self._traced(tests, known, "call")
+        return {test: files for test, files in functions.items() if test not in lost}
+
+    def _traced(
+        self, tests: Sequence[str], known: Baseline, what: str
+    ) -> tuple[dict[str, dict[str, frozenset[int]]], tuple[str, ...]]:
+        """Lines (or first lines of functions) by test, and tests that disturbed the tracing."""
+        if not tests:
+            return {}, ()
+        answer = self._run(tests, self._limits(tests, known.results, 2.0), what)
+        lines = {
+            record["id"]: {p: frozenset(n) for p, n in seen.items() if p not in self.test_files}
+            for record, seen in zip(answer["results"], answer["lines"], strict=True)
+        }
+        return lines, tuple(answer["lost"])
 
     def _import_lines(self, failing: Sequence[str]) -> dict[str, frozenset[int]]:
         server = self.server("cold")

@@ -21,6 +21,7 @@ CommandKind = Literal["pytest", "unittest", "plain"]
 
 _NO_RESULTS: Mapping[str, TestResult] = MappingProxyType({})
 _NO_LINES: Mapping[str, frozenset[int]] = MappingProxyType({})
+_NO_FUNCTIONS: Mapping[str, Mapping[str, frozenset[int]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class TestLimits:
         canary_every: the original code is re-run after so many candidates; 0: never (what
             candidates leave behind then goes unnoticed, except by those that pass).
         target_cap: at most so many target tests are run to grade a failing candidate.
-        traced_passing: at most so many passing tests are traced for coverage.
+        traced_passing: at most so many passing tests are traced line by line.
+        entered_passing: of at most so many others the functions they enter are noted.
     """
 
     __test__: ClassVar[bool] = False
@@ -80,6 +82,7 @@ class TestLimits:
     canary_every: int = 25
     target_cap: int = 5
     traced_passing: int = 150
+    entered_passing: int = 2000
 
 
 class Frame(NamedTuple):
@@ -190,16 +193,20 @@ class Coverage:
     Attributes:
         lines: test id -> path -> 1-based lines executed while the test ran.
         import_lines: path -> lines executed while the failing tests' modules were imported.
-        untraced: passing tests that were not traced (too many, too slow): they must be
-            assumed to cover everything.
+        untraced: passing tests whose lines were not traced (too many, too slow).
         lost: tests whose code replaced the trace hook; their traceback lines are included,
             the rest of their coverage is incomplete.
+        functions: of untraced tests, test id -> path -> first lines of the functions entered;
+            a test that is in neither must be assumed to cover everything.
     """
 
     lines: Mapping[str, Mapping[str, frozenset[int]]]
     import_lines: Mapping[str, frozenset[int]] = field(default_factory=lambda: _NO_LINES)
     untraced: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    functions: Mapping[str, Mapping[str, frozenset[int]]] = field(
+        default_factory=lambda: _NO_FUNCTIONS
+    )
 
 
 @dataclass(frozen=True, slots=True)
