@@ -101,9 +101,13 @@ def test_a_change_inside_a_function_is_told_from_one_outside() -> None:
         ("x = a", "del a[0]", True),
     ],
 )
-def test_new_writes_are_noticed(old: str, new: str, more: bool) -> None:
-    before = source.writes(ast.parse(old))
-    assert source.writes_more(before, ast.parse(new)) is more
+@pytest.mark.parametrize(
+    "around", ["{}", "y = b.c\n    {}\n    b.d = y", "if y:\n        {}\n    z = 1"]
+)
+def test_new_writes_are_noticed(old: str, new: str, more: bool, around: str) -> None:
+    texts = [f"def f(a, b):\n    {around.format(each)}\n" for each in (old, new)]
+    nodes = [ast.parse("\n" * 4 + text).body[0] for text in texts]
+    assert source.writes_more(nodes[0], nodes[1], texts[0], texts[1], (5, 5)) is more
 
 
 def test_the_harness_is_python_3_8_and_imports_nothing_of_meritree() -> None:

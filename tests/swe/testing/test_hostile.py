@@ -67,6 +67,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     ("body", "status"),
     [
         ("while True: pass", "timeout"),
+        ("time.sleep(600)", "timeout"),
         ("while True:\n        try:\n            time.sleep(1)\n"
          "        except BaseException: pass", "timeout"),
         ("return len(bytearray(50 << 30))", "error"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterable, Iterator, Tuple
 
 _SKIPPED = frozenset((".git", "__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache"))
 _SHARE = 0.1
@@ -76,7 +76,7 @@ class Workspace:
             with open(full, "w", encoding="utf-8", newline="") as f:
                 f.write(text)
 
-    def restore(self, files: Dict[str, str]) -> None:
+    def restore(self, files: Iterable[str]) -> None:
         """Undo ``write``."""
         for path in files:
             full = os.path.join(self.root, path)

@@ -8,23 +8,22 @@ no longer gives its own results the child is replaced and its last candidates ru
 from __future__ import annotations
 
 import os
-import re
 import resource
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import source, swap
+from .answers import any_fails, blamed, coarse, kind_of, paired, passed, seen
 from .children import Child, Lost
 from .disk import Workspace
 from .judge import World, serve_jobs, serve_one, serve_run
-from .record import Record, lost
+from .record import lost
 from .relevant import Relevant, Span, Tests
-from .wire import Channel
+from .wire import Channel, read, text_of
 
 _ISOLATE_AFTER = 5
 _PROBED = 2  # targets to run before a candidate that changed none of them is left alone
 _COMPARED = 40  # targets that are tried both ways before the short cut is trusted
-_DIGITS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 
 
 class Conductor:
@@ -100,15 +99,15 @@ class Conductor:
         self.canary_targets = self.targets[: self.cap]
         first, second = self._both_ways(self.targets[:_COMPARED])
         canary = {t for t, _ in self.canary_targets}
-        for a, b in _paired(first["results"], second["results"]):
-            if _seen(a) != _seen(b):
+        for a, b in paired(first["results"], second["results"]):
+            if seen(a) != seen(b):
                 self.world.suite.framework_only |= {a["id"]}
-            if a["id"] in canary and _coarse(a) == _coarse(b):
+            if a["id"] in canary and coarse(a) == coarse(b):
                 fine = a["signature"] == b["signature"]
                 self.reference[a["id"]] = (
                     (a["status"], a["signature"]) if fine else (a["status"], a["exception"])
                 )
-            self.known_classes.add(_kind(a))
+            self.known_classes.add(kind_of(a))
         compared = {record["id"] for record in second["results"]}
         self.world.suite.framework_only |= {t for t, _ in self.targets if t not in compared}
         # Tests that hang without any change would make every canary cost a whole time limit.
@@ -125,7 +124,7 @@ class Conductor:
         job = {"swaps": [], "targets": tests, "guards": [], "short": False}
         return self._alone(job), self._alone(dict(job, short=True))
 
-    def evaluate(self, files: Dict[str, str]) -> Dict[str, Any]:
+    def evaluate(self, files: Dict[str, List[Any]]) -> Dict[str, Any]:
         """Judge one candidate; the answer may amend earlier ones (numbers as given then)."""
         self.number += 1
         number = self.number
@@ -137,12 +136,14 @@ class Conductor:
             return {"invalid": str(error), "number": number, "amended": []}
         job, full = self._jobs(swaps, spans)
         if self.on_disk:
-            self.workspace.write(files)
+            self.workspace.write(
+                {p: text_of(self._tables(p).original.text, d) for p, d in files.items()}
+            )
         try:
             answer, amended = self._judged(number, job, full, risky or self.isolated)
         finally:
             if self.on_disk:
-                self.workspace.restore(files)
+                self.workspace.restore(list(files))
         answer["number"] = number
         answer["amended"] = amended
         answer["stats"] = dict(self.stats, cpu_seconds=self._cpu_seconds())
@@ -181,10 +182,10 @@ class Conductor:
         if answer.get("died"):
             return answer, self._requeue(before)
         self.since_canary.append((number, {"job": job, "full": full, "passed": False}))
-        if _passed(answer, job):
+        if passed(answer, job):
             confirmed = self._alone_in_full(None, full)
             self.since_canary.pop()
-            if _any_fails(confirmed, job):  # the persistent process said otherwise: it is poisoned
+            if any_fails(confirmed, job):  # the persistent process said otherwise: it is poisoned
                 self.stats["canary_failures"] += 1
                 self._restart()
                 return confirmed, self._requeue(before)
@@ -195,9 +196,7 @@ class Conductor:
         """Judge in children of their own: the first targets, then everything if they pass."""
         if job is not None:
             answer = self._alone(job)
-            if "not_hot" in answer or not _passed(answer, job):
-                return answer
-            if len(full["targets"]) == len(job["targets"]) and not full["guards"]:
+            if "not_hot" in answer or not passed(answer, job):
                 return answer
         answer = self._alone(full)
         if job is not None:
@@ -206,7 +205,7 @@ class Conductor:
 
     def _checked(self, answer: Dict[str, Any]) -> List[Any]:
         """Run the canary when it is due; returns the amendments it leads to."""
-        kinds = {_kind(r) for r in answer["results"]} - self.known_classes
+        kinds = {kind_of(r) for r in answer["results"]} - self.known_classes
         self.known_classes |= kinds
         timed_out = any(r["status"] == "timeout" for r in answer["results"])
         old = self.served >= self.recycle_after
@@ -282,7 +281,7 @@ class Conductor:
             answer = child.answer()
             child.end()
         except Lost as error:
-            answer = _blamed(job, error)
+            answer = blamed(job, error)
         self.stats["refreshed"] += self.workspace.refresh()
         return answer
 
@@ -300,7 +299,7 @@ class Conductor:
             self.persistent_cpu = 0.0
             self.stats["restarts"] += 1
             self.stats["refreshed"] += self.workspace.refresh()
-            return dict(_blamed(job, error), died=True)
+            return dict(blamed(job, error), died=True)
 
     def _restart(self) -> None:
         if self.evaluator is not None:
@@ -317,14 +316,15 @@ class Conductor:
 
     # ---- what changed, and who guards it
 
-    def _swaps(self, files: Dict[str, str]) -> Tuple[List[swap.Swap], bool, List[Span]]:
+    def _swaps(self, files: Dict[str, List[Any]]) -> Tuple[List[swap.Swap], bool, List[Span]]:
         swaps: List[swap.Swap] = []
         spans: List[Span] = []
         risky = False
-        for path, text in files.items():
+        for path, difference in files.items():
             if path in self.world.test_files:
                 raise swap.NotSwappable("%s is a test file" % path)
             tables = self._tables(path)
+            text = self._text(path, difference)
             different = source.difference(tables.original, tables.of(text))
             if different.beyond:
                 raise swap.NotSwappable("%s: %s" % (path, different.beyond))
@@ -336,62 +336,17 @@ class Conductor:
                 spans.append((path, change.old.line, last))
         return swaps, risky, spans
 
+    def _text(self, path: str, difference: List[Any]) -> str:
+        return text_of(self._tables(path).original.text, difference)
+
     def _tables(self, path: str) -> source.Tables:
         tables = self.tables.get(path)
         if tables is None:
             full = os.path.join(self.workspace.pristine, path)
             if not os.path.isfile(full):
                 raise swap.NotSwappable("%s is a new file" % path)
-            tables = self.tables[path] = source.Tables(swap.read(full))
+            tables = self.tables[path] = source.Tables(read(full))
         return tables
-
-
-def _paired(a: List[Record], b: List[Record]) -> Any:
-    return [(a[i], b[i]) for i in range(min(len(a), len(b)))]
-
-
-def _seen(record: Record) -> Tuple[Any, ...]:
-    return record["status"], record["signature"], round(float(record["graded"]), 6)
-
-
-def _coarse(record: Record) -> Tuple[str, str]:
-    return record["status"], record["exception"]
-
-
-def _kind(record: Record) -> str:
-    if record["status"] in ("passed", "skipped", "failed"):
-        return str(record["status"])
-    return _DIGITS.sub("", str(record["signature"]))
-
-
-def _passed(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
-    results = answer.get("results", [])
-    return len(results) == len(job["targets"]) and not _targets_fail(answer)
-
-
-def _targets_fail(answer: Dict[str, Any]) -> bool:
-    return any(r["status"] not in ("passed", "skipped") for r in answer.get("results", []))
-
-
-def _any_fails(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
-    asked = {t for t, _ in job["targets"]}
-    failing = [r for r in answer.get("results", []) if r["status"] not in ("passed", "skipped")]
-    return any(r["id"] in asked for r in failing)
-
-
-def _blamed(job: Dict[str, Any], error: Lost) -> Dict[str, Any]:
-    """The answer for a job whose process was lost: the test it was running is to blame."""
-    targets, guards = job["targets"], job["guards"]
-    at = max(error.index, 0)
-    in_targets = at < len(targets)
-    if in_targets:
-        results = [lost(targets[at][0], error.status, error.reason)]
-        regressions: List[Record] = []
-    else:
-        results = []
-        guard = guards[min(at - len(targets), len(guards) - 1)][0]
-        regressions = [lost(guard, error.status, error.reason)]
-    return {"results": results, "regressions": regressions, "ran": at + 1, "left": error.reason}
 
 
 def serve(conductor: Conductor) -> None:

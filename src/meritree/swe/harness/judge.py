@@ -161,9 +161,10 @@ def serve_one(world: World, job: Dict[str, Any]) -> Any:
 def serve_run(world: World, tests: List[List[Any]], traced: str) -> Any:
     """The life of a child that runs tests one by one and tells each result at once.
 
-    ``traced`` is what to trace (see `Lines`) or ''. Every time-out quarters the patience with the tests that follow, so that a suite in which
-    many tests hang does not cost the whole limit for each; tests that may take as long as
-    ten times the slowest that ended are never cut off by that.
+    ``traced`` is what to trace (see `Lines`) or nothing. Every time-out quarters the patience
+    with the tests that follow, so that a suite in which many tests hang does not cost the whole
+    limit for each; tests that may take as long as ten times the slowest that ended are never
+    cut off by that.
     """
 
     def serve(channel: Channel, board: Board) -> None:

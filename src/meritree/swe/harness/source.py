@@ -8,9 +8,12 @@ from __future__ import annotations
 import __future__
 
 import ast
+import functools
 import types
 from collections import OrderedDict
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from .wire import common_prefix, common_suffix
 
 _FEATURES = {name: getattr(__future__, name).compiler_flag for name in __future__.all_feature_names}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -179,9 +182,9 @@ class Tables:
 
 def derive(base: Table, text: str) -> Optional[Table]:
     """The table of ``text`` when it differs from ``base`` inside one function, else None."""
-    start = _common_prefix(base.text, text)
+    start = common_prefix(base.text, text)
     limit = min(len(base.text), len(text)) - start
-    tail = min(_common_suffix(base.text, text), limit)
+    tail = min(common_suffix(base.text, text), limit)
     stop = len(base.text) - tail
     delta = len(text) - len(base.text)
     for index, unit in enumerate(base.units):
@@ -221,38 +224,19 @@ def _is_one_function(unit: Unit, segment: str, flags: int) -> bool:
     return node.name == unit.name.rsplit(".", 1)[-1] and first == unit.line and whole
 
 
-def _common_prefix(a: str, b: str) -> int:
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _common_suffix(a: str, b: str) -> int:
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[len(a) - middle : len(a) - low] == b[len(b) - middle : len(b) - low]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 def padded(unit: Unit, segment: str) -> str:
     """``segment`` inside its classes and blocks, on its true lines."""
     return "\n" * (unit.line - 1 - len(unit.headers)) + "".join(unit.headers) + segment
 
 
 def parse_unit(unit: Unit, segment: str, flags: int) -> ast.Module:
-    """The syntax tree of one function in its dummy surroundings."""
-    tree = compile(
-        padded(unit, segment), "<candidate>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True
-    )
+    """The syntax tree of one function in its dummy surroundings; not to be modified."""
+    return _parsed(padded(unit, segment), flags)
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(text: str, flags: int) -> ast.Module:
+    tree = compile(text, "<candidate>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     assert isinstance(tree, ast.Module)
     return tree
 
@@ -297,7 +281,7 @@ _MUTATORS = frozenset(
 )
 
 
-def writes(node: Any) -> Dict[str, int]:
+def writes(nodes: List[Any]) -> Dict[str, int]:
     """Every place outside its own names that a function may write to, with counts."""
     found: Dict[str, int] = {}
 
@@ -305,24 +289,52 @@ def writes(node: Any) -> Dict[str, int]:
         key = kind + ast.dump(what) if isinstance(what, ast.AST) else kind + str(what)
         found[key] = found.get(key, 0) + 1
 
-    for child in ast.walk(node):
-        if isinstance(child, (ast.Attribute, ast.Subscript)):
-            if not isinstance(child.ctx, ast.Load):
+    waiting = list(nodes)
+    while waiting:
+        child = waiting.pop()
+        kind = type(child)
+        if kind is ast.Attribute or kind is ast.Subscript:
+            if type(child.ctx) is not ast.Load:
                 note("store ", child)
-        elif isinstance(child, (ast.Global, ast.Nonlocal)):
+        elif kind is ast.Global or kind is ast.Nonlocal:
             for name in child.names:
                 note("declare ", name)
-        elif isinstance(child, ast.Call):
+        elif kind is ast.Call:
             called = child.func
             if isinstance(called, ast.Attribute) and called.attr in _MUTATORS:
                 note("mutate ", called)
             elif isinstance(called, ast.Name) and called.id in ("setattr", "delattr", "exec"):
                 note("call ", called)
-        elif isinstance(child, ast.AugAssign) and isinstance(child.target, ast.Name):
+        elif kind is ast.AugAssign and isinstance(child.target, ast.Name):
             note("augment ", child.target)  # x += y changes a list that others may hold
+        waiting.extend(ast.iter_child_nodes(child))
     return found
 
 
-def writes_more(before: Dict[str, int], node: Any) -> bool:
-    """Whether ``node`` may write to a place that is not, or not as often, in ``before``."""
-    return any(count > before.get(key, 0) for key, count in writes(node).items())
+def writes_more(old: Any, new: Any, old_text: str, new_text: str, lines: Tuple[int, int]) -> bool:
+    """Whether ``new`` may write to a place that ``old`` does not, or not as often.
+
+    Statements that both texts share at the beginning and the end are not looked into.
+
+    Args:
+        lines: the first lines of the two texts, as their nodes count.
+    """
+    start = common_prefix(old_text, new_text)
+    tail = min(common_suffix(old_text, new_text), min(len(old_text), len(new_text)) - start)
+    first = old_text.count("\n", 0, start)
+    known = writes(_between(old, lines[0], first, old_text.count("\n", 0, len(old_text) - tail)))
+    last = new_text.count("\n", 0, len(new_text) - tail)
+    found = writes(_between(new, lines[1], first, last))
+    return any(count > known.get(key, 0) for key, count in found.items())
+
+
+def _between(node: Any, line: int, first: int, last: int) -> List[Any]:
+    """Statements of a function that reach into the lines ``first`` to ``last`` of its text."""
+    inside = [
+        child
+        for child in node.body
+        if child.end_lineno - line >= first
+        and min([child.lineno] + [d.lineno for d in getattr(child, "decorator_list", ())]) - line
+        <= last
+    ]
+    return [*inside, node.args, *node.decorator_list]

@@ -156,9 +156,16 @@ def prepare(swap: Swap, index: Index, look: bool = False) -> Prepared:
     old_node = _old_node(swap.old, swap.old_text, swap.flags)
     tree = source.parse_unit(swap.new, swap.new_text, swap.flags)
     node = source.function_node(swap.new, tree)
-    _same_outside(old_node, node)
-    defaults_differ = _signature_change(old_node, node)
-    if swap.new.headers and any(h.lstrip().startswith("class ") for h in swap.new.headers):
+    defaults_differ = False
+    if not _same_header(swap, old_node, node):
+        _same_outside(old_node, node)
+        defaults_differ = _signature_change(old_node, node)
+    closes = "super" in swap.new_text or "__class__" in swap.new_text
+    if (
+        closes
+        and swap.new.headers
+        and any(h.lstrip().startswith("class ") for h in swap.new.headers)
+    ):
         _same_class_cell(functions[0], old_node, node)
     code = source.function_code(swap.new, tree, functions[0].__code__.co_filename, swap.flags)
     # Compiled in the same surroundings as the new code: alone, a function may come out otherwise.
@@ -173,7 +180,8 @@ def prepare(swap: Swap, index: Index, look: bool = False) -> Prepared:
         fresh = _defaults(node, function, swap.old.name) if defaults_differ else None
         assignments.append(Assignment(function, code, fresh))
         assignments += _closures((old_code, rebuilt, code), index, swap.old.name)
-    risky = look and source.writes_more(_old_writes(swap.old, swap.old_text, swap.flags), node)
+    lines = (swap.old.line, swap.new.line)
+    risky = look and source.writes_more(old_node, node, swap.old_text, swap.new_text, lines)
     return Prepared(assignments, risky)
 
 
@@ -183,13 +191,16 @@ def _old_node(unit: source.Unit, text: str, flags: int) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _old_writes(unit: source.Unit, text: str, flags: int) -> Dict[str, int]:
-    return source.writes(_old_node(unit, text, flags))
-
-
-@functools.lru_cache(maxsize=256)
 def _old_code(unit: source.Unit, text: str, flags: int) -> types.CodeType:
     return source.function_code(unit, source.parse_unit(unit, text, flags), "<original>", flags)
+
+
+def _same_header(swap: Swap, old: Any, new: Any) -> bool:
+    """Whether everything before the body is written alike (most edits are in the body)."""
+    count = old.body[0].lineno - swap.old.line
+    if count <= 0 or count != new.body[0].lineno - swap.new.line or type(old) is not type(new):
+        return False
+    return swap.old_text.split("\n", count)[:count] == swap.new_text.split("\n", count)[:count]
 
 
 def _same_outside(old: Any, new: Any) -> None:
@@ -410,11 +421,3 @@ def locator(swaps: List[Swap], swapped: Swapped, places: Places) -> Any:
         return line + sum(grew for last, grew in moved.get(path, ()) if line > last)
 
     return locate
-
-
-def read(path: str) -> str:
-    """A source file's text as Python decodes it."""
-    import tokenize
-
-    with tokenize.open(path) as f:
-        return f.read()

@@ -1,6 +1,7 @@
 """Frames between processes: four bytes of length, then UTF-8 JSON, over pipe descriptors.
 
-Knows nothing about what is said. Both ends use it, in our interpreter and in the target's.
+Knows nothing about what is said, but how to send a long text as its difference from another.
+Both ends use it, in our interpreter and in the target's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import select
 import struct
 import time
-from typing import Any, Dict, Optional, Tuple
+import tokenize
+from typing import Any, Dict, List, Optional, Tuple
 
 MAX_FRAME = 256 << 20
 _HIGH_FD = 200
@@ -104,6 +106,49 @@ class Channel:
         poller.register(self.read_fd, select.POLLIN | select.POLLHUP)
         wait = max(0.0, deadline - time.monotonic())
         return bool(poller.poll(int(wait * 1000) + 1))
+
+
+def read(path: str) -> str:
+    """A source file's text as Python decodes it."""
+    with tokenize.open(path) as f:
+        return f.read()
+
+
+def difference_of(original: str, text: str) -> List[Any]:
+    """``[characters kept at the beginning, kept at the end, new text between]``."""
+    start = common_prefix(original, text)
+    tail = min(common_suffix(original, text), min(len(original), len(text)) - start)
+    return [start, tail, text[start : len(text) - tail]]
+
+
+def text_of(original: str, difference: List[Any]) -> str:
+    """Inverse of `difference_of`."""
+    start, tail, middle = difference
+    return original[:start] + str(middle) + original[len(original) - tail :]
+
+
+def common_prefix(a: str, b: str) -> int:
+    """How many characters two texts share at the beginning."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def common_suffix(a: str, b: str) -> int:
+    """How many characters two texts share at the end."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[len(a) - middle : len(a) - low] == b[len(b) - middle : len(b) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def pair(token: str) -> Tuple[Channel, Channel]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import doctest
 import shlex
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 import pytest
 
@@ -49,7 +49,7 @@ class Suite:
         self.wanted: Optional[Sequence[str]] = None
         self.lean = Lean(lambda: self.watch, self._compared)
         self.short_cut = False  # whether tests run without hooks where that makes no difference
-        self.framework_only: frozenset = frozenset()  # type: ignore[type-arg]  (where it does)
+        self.framework_only: FrozenSet[str] = frozenset()  # tests for which it does
         self._assertions: Tuple[type, ...] = (
             AssertionError,
             pytest.fail.Exception,

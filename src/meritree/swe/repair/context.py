@@ -8,17 +8,21 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from meritree.errors import MeritreeError
 from meritree.swe.repair.ast_text import TEST, expression, fit, same
+from meritree.swe.repair.replaced import common_length, with_one_function_replaced
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _BODIES = ("body", "orelse", "finalbody")
+_SUITES = ("body", "handlers", "orelse", "finalbody", "cases")
 _LINKED = (
     ast.expr,
     ast.stmt,
@@ -49,6 +53,11 @@ class Link(NamedTuple):
     editable: bool  # False in annotations, decorators, docstrings, patterns
 
 
+# Statements inside functions, whose nodes the states of a file share.
+_INNER: WeakKeyDictionary[ast.AST, tuple[ast.stmt, ...]] = WeakKeyDictionary()
+_Unlinked = tuple[ast.AST, FunctionNode | None, bool, str]  # node, owner, editable, dotted name
+
+
 class SourceFile:
     """One text of one Python file with the maps that templates need.
 
@@ -59,15 +68,16 @@ class SourceFile:
         newline: the newline of the file's first line (``"\\n"`` if it has none).
     """
 
-    def __init__(self, path: str, text: str) -> None:
-        """Parse ``text``.
+    def __init__(self, path: str, text: str, near: SourceFile | None = None) -> None:
+        """Parse ``text``; only what differs from ``near``, where that is one function.
 
         Raises:
             SourceError: it is not valid Python for this interpreter.
         """
         bom = text.startswith("\ufeff")
+        tree = None if near is None else with_one_function_replaced(near, text)
         try:
-            self.tree = ast.parse(text[1:] if bom else text)
+            self.tree = tree or ast.parse(text[1:] if bom else text)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
             raise SourceError(
                 f"{path} cannot be parsed: {problem}; it will not be edited"
@@ -86,19 +96,28 @@ class SourceFile:
         self._expressions: dict[int, list[ast.expr]] = {}
         self._statements: dict[int, list[ast.stmt]] = {}
         self._spans: dict[ast.AST, tuple[int, int]] = {}
-        self._link()
+        self._unlinked: dict[int, _Unlinked] = {}  # by every line of the function
+        self._link([(self.tree, None, True, "")])
 
     # -- tree ---------------------------------------------------------------------------------
 
-    def _link(self) -> None:
-        """Walk the tree once, in source order, and note parent, owner and lines of every node."""
-        stack: list[tuple[ast.AST, FunctionNode | None, bool, str]] = [(self.tree, None, True, "")]
+    def _link(self, stack: list[_Unlinked], inside: bool = False) -> None:
+        """Walk in source order and note parent, owner and lines of every node.
+
+        What is inside outermost functions is left until somebody asks for a line or a node
+        there: most states of a file differ in one function and are looked at nowhere else.
+        """
         while stack:
             node, owner, editable, dotted = stack.pop()
+            if isinstance(node, _FUNCTIONS) and owner is None and not inside:
+                self._names[node] = dotted + node.name
+                lines = range(self.first_line(node), (node.end_lineno or 0) + 1)
+                self._unlinked.update(dict.fromkeys(lines, (node, owner, editable, dotted)))
+                continue
+            inside = False
             inner_owner, inner_dotted = owner, dotted
             if isinstance(node, _FUNCTIONS) and owner is None:
                 inner_owner = node
-                self._names[node] = dotted + node.name
             elif isinstance(node, ast.ClassDef) and owner is None:
                 inner_dotted = f"{dotted}{node.name}."
             children: list[tuple[ast.AST, FunctionNode | None, bool, str]] = []
@@ -113,6 +132,31 @@ class SourceFile:
                 self._register(child, open_)
                 children.append((child, child_owner, open_, inner_dotted))
             stack.extend(reversed(children))
+
+    def _reach(self, line: int) -> None:
+        """Link the outermost function that ``line`` belongs to."""
+        left = self._unlinked.get(line)
+        if left is not None:
+            node = left[0]
+            assert isinstance(node, _FUNCTIONS)
+            for each in range(self.first_line(node), (node.end_lineno or 0) + 1):
+                self._unlinked.pop(each, None)
+            self._link([left], inside=True)
+
+    def _reach_all(self) -> None:
+        while self._unlinked:
+            self._reach(next(iter(self._unlinked)))
+
+    def _known(self, node: ast.AST) -> Link | None:
+        found = self._links.get(node)
+        if found is None and self._unlinked and node is not self.tree:
+            line = getattr(node, "lineno", None)
+            if isinstance(line, int):
+                self._reach(line)
+            else:
+                self._reach_all()  # arguments, comprehensions and the like have no place
+            found = self._links.get(node)
+        return found
 
     def _register(self, node: ast.AST, editable: bool) -> None:
         if isinstance(node, ast.stmt):
@@ -133,19 +177,22 @@ class SourceFile:
 
     def link(self, node: ast.AST) -> Link:
         """Parent, field, index and owner of ``node``."""
-        return self._links[node]
+        found = self._known(node)
+        if found is None:
+            raise SourceError(f"{type(node).__name__} does not belong to {self.path}")
+        return found
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """The parent of ``node``; ``None`` for the module."""
-        link = self._links.get(node)
+        link = self._known(node)
         return link.parent if link else None
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """Parents of ``node`` from the nearest to the module."""
-        link = self._links.get(node)
+        link = self._known(node)
         while link is not None:
             yield link.parent
-            link = self._links.get(link.parent)
+            link = self._known(link.parent)
 
     def statement_of(self, node: ast.AST) -> ast.stmt:
         """The innermost statement that contains ``node`` (or is it).
@@ -178,7 +225,8 @@ class SourceFile:
 
     def owner(self, node: ast.AST) -> FunctionNode | None:
         """The outermost function or method whose body contains ``node``."""
-        return self._links[node].owner if node in self._links else None
+        link = self._known(node)
+        return link.owner if link else None
 
     def function_name(self, node: ast.AST) -> str:
         """Dotted name of ``owner(node)`` (``"Cache.get"``); empty for code that runs at import."""
@@ -199,7 +247,33 @@ class SourceFile:
     @cached_property
     def functions(self) -> tuple[FunctionNode, ...]:
         """All functions and methods of the file, nested ones too, in source order."""
-        return tuple(node for node in self._links if isinstance(node, _FUNCTIONS))
+        found = [node for node in self.all_statements if isinstance(node, _FUNCTIONS)]
+        return tuple(sorted(found, key=lambda node: (node.lineno, node.col_offset)))
+
+    @cached_property
+    def all_statements(self) -> tuple[ast.stmt, ...]:
+        """All statements in source order, outer before inner."""
+        found: list[ast.stmt] = []
+        for statement in self.tree.body:
+            self._add_statements(statement, found)
+        return tuple(found)
+
+    def _add_statements(self, node: ast.AST, found: list[ast.stmt]) -> None:
+        if isinstance(node, _FUNCTIONS):
+            known = _INNER.get(node)
+            if known is None:
+                inner: list[ast.stmt] = []
+                for child in node.body:
+                    self._add_statements(child, inner)
+                known = _INNER[node] = tuple(inner)
+            found.append(node)
+            found.extend(known)
+            return
+        if isinstance(node, ast.stmt):
+            found.append(node)
+        for field in _SUITES:
+            for child in getattr(node, field, ()):
+                self._add_statements(child, found)
 
     # -- lines --------------------------------------------------------------------------------
 
@@ -210,14 +284,17 @@ class SourceFile:
 
     def expressions(self, line: int) -> list[ast.expr]:
         """Editable expressions that start on ``line`` (1-based), outer before inner."""
+        self._reach(line)
         return self._expressions.get(line, [])
 
     def statements(self, line: int) -> list[ast.stmt]:
         """Statements that start on ``line`` (a decorated one on its first decorator's line)."""
+        self._reach(line)
         return self._statements.get(line, [])
 
     def statement_at(self, line: int) -> ast.stmt | None:
         """The innermost statement whose lines include ``line``."""
+        self._reach(line)
         best: ast.stmt | None = None
         for start in range(min(line, self.line_count), 0, -1):
             for statement in self._statements.get(start, ()):
@@ -301,11 +378,10 @@ class SourceFile:
 
     @cached_property
     def _file_unit(self) -> str:
-        for statements in self._statements.values():
-            for statement in statements:
-                unit = _first_nested(self, statement)
-                if unit:
-                    return unit
+        for statement in sorted(self.all_statements, key=lambda each: each.lineno):
+            unit = _first_nested(self, statement)
+            if unit:
+                return unit
         return "    "
 
     def own_lines(self, statement: ast.stmt) -> bool:
@@ -317,7 +393,7 @@ class SourceFile:
 
     def siblings(self, statement: ast.stmt) -> list[ast.stmt]:
         """The suite that holds ``statement``."""
-        link = self._links[statement]
+        link = self.link(statement)
         suite = getattr(link.parent, link.field)
         assert isinstance(suite, list)
         return suite
@@ -332,13 +408,20 @@ class SourceFile:
     def string_lines(self) -> frozenset[int]:
         """Lines that begin inside a string and must keep their white space."""
         inside: set[int] = set()
-        for node in self._links:
+        waiting: list[ast.AST] = [self.tree]
+        while waiting:
+            node = waiting.pop()
             literal = isinstance(node, ast.JoinedStr) or (
                 isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
             )
-            if literal and isinstance(node, ast.expr) and node.end_lineno != node.lineno:
+            if literal and isinstance(node, ast.expr):
                 inside.update(range(node.lineno + 1, (node.end_lineno or 0) + 1))
+            waiting.extend(each for each in ast.iter_child_nodes(node) if _several_lines(each))
         return frozenset(inside)
+
+
+def _several_lines(node: ast.AST) -> bool:
+    return getattr(node, "lineno", 0) != getattr(node, "end_lineno", -1)
 
 
 def _children(node: ast.AST) -> Iterator[tuple[str, int, ast.AST]]:
@@ -375,10 +458,31 @@ def _first_nested(source: SourceFile, statement: ast.stmt) -> str:
     return ""
 
 
+_RECENT: dict[str, deque[SourceFile]] = {}
+_BASES = 6  # states of one file that a new one is compared with: the first and the latest
+
+
 @lru_cache(maxsize=128)
 def load(path: str, text: str) -> SourceFile | None:
     """``SourceFile(path, text)``, remembered for the last 128 texts; ``None`` if unparsable."""
+    recent = _RECENT.setdefault(path, deque(maxlen=_BASES))
     try:
-        return SourceFile(path, text)
+        source = SourceFile(path, text, _nearest(recent, text))
     except SourceError:
         return None
+    if len(recent) == _BASES:
+        recent.rotate(-1)  # the first one stays
+        recent.popleft()
+        recent.appendleft(recent.pop())
+    recent.append(source)
+    return source
+
+
+def _nearest(recent: Iterable[SourceFile], text: str) -> SourceFile | None:
+    """The state of a file with the longest common beginning and end."""
+    best, most = None, 0
+    for source in recent:
+        alike = common_length(source.text, text)
+        if alike > most:
+            best, most = source, alike
+    return best

@@ -80,7 +80,10 @@ class Hints:
         """Ingredients of a whole parsed file, remembered with it."""
         known = source.memo.get("hints")
         if not isinstance(known, Hints):
-            known = source.memo["hints"] = cls.of_source([source.text])
+            counts: dict[str, Counter[str]] = {kind: Counter() for kind in cls.__slots__}
+            _count_file(source, counts)
+            known = cls(**{kind: _commonest(counter) for kind, counter in counts.items()})
+            source.memo["hints"] = known
         return known
 
     @classmethod
@@ -107,12 +110,43 @@ def _commonest(counter: Counter[str]) -> tuple[str, ...]:
     return tuple(name for name, _ in counter.most_common(_MANY))
 
 
+def _count_file(source: SourceFile, counts: dict[str, Counter[str]]) -> None:
+    """Count piece by piece; most pieces are the same in all states of a file."""
+    waiting: list[ast.AST] = list(reversed(source.tree.body))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ClassDef):
+            waiting.extend(reversed(node.body))
+            for part in (*node.decorator_list, *node.bases, *node.keywords):
+                _count_node(part, counts)
+            continue
+        assert isinstance(node, ast.stmt)
+        text = source.segment(node)
+        piece = _PIECES.get(text)
+        if piece is None:
+            piece = {kind: Counter() for kind in counts}
+            _count_node(node, piece)
+            if len(_PIECES) >= _REMEMBERED:
+                _PIECES.clear()
+            _PIECES[text] = piece
+        for kind, counter in piece.items():
+            counts[kind].update(counter)
+
+
+_PIECES: dict[str, dict[str, Counter[str]]] = {}
+_REMEMBERED = 10_000
+
+
 def _count_segment(segment: str, counts: dict[str, Counter[str]]) -> None:
     try:
         tree = ast.parse(inspect.cleandoc("\n" + segment))
     except (SyntaxError, ValueError):
         _count_tokens(segment, counts)
         return
+    _count_node(tree, counts)
+
+
+def _count_node(tree: ast.AST, counts: dict[str, Counter[str]]) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant):
             _count_constant(node.value, counts)
@@ -249,7 +283,7 @@ class RepoIndex:
         """Local name -> dotted origin of everything a file imports, wherever it does."""
         known = source.memo.get("imported")
         if not isinstance(known, dict):
-            known = source.memo["imported"] = dict(_imports(source.tree))
+            known = source.memo["imported"] = dict(_imports(source))
         return known
 
     def class_attributes(self, node: ast.ClassDef, source: SourceFile) -> tuple[str, ...]:
@@ -291,7 +325,7 @@ class RepoIndex:
 def _classes_in(source: SourceFile, name: str) -> list[ast.ClassDef]:
     known = source.memo.get("classes")
     if not isinstance(known, list):
-        known = [node for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
+        known = [node for node in source.all_statements if isinstance(node, ast.ClassDef)]
         source.memo["classes"] = known
     return [node for node in known if node.name == name]
 
@@ -323,8 +357,8 @@ def _bound_on_top(tree: ast.Module) -> Iterator[str]:
             yield node.target.id
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(tree):
+def _imports(source: SourceFile) -> Iterator[tuple[str, str]]:
+    for node in source.all_statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield (

@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from meritree.errors import BadInput, HarnessError
+from meritree.swe.harness.wire import difference_of, read
 from meritree.swe.testing import decode
 from meritree.swe.testing.server import Server
 from meritree.swe.testing.session import TestSession
@@ -68,6 +70,7 @@ class Evaluator:
         self._hot: Server | None = None
         self._cold: Server | None = None
         self._cache: dict[str, Outcome] = {}
+        self._originals: dict[str, str] = {}
         self._asked: dict[int, Mapping[str, str]] = {}
         self._signatures = {r.signature for r in known.results.values()}
 
@@ -130,20 +133,34 @@ class Evaluator:
         return replace(self._outcome(answer), amended=amended)
 
     def _ask_hot(self, files: Mapping[str, str]) -> dict[str, Any]:
-        seconds = self._patience()
+        seconds = self._patience
         try:
-            return self._hot_server().ask({"op": "evaluate", "files": dict(files)}, seconds)
+            return self._hot_server().ask(
+                {"op": "evaluate", "files": self._differences(files)}, seconds
+            )
         except HarnessError as error:
             # The conductor itself died (out of memory, killed): the next one starts clean.
             self._drop_hot()
             self.stats.restarts += 1
             return {"not_hot": f"the live process was lost: {error}", "amended": []}
 
+    def _differences(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """Path -> what differs from the original (whole texts of large files are slow to send)."""
+        found: dict[str, Any] = {}
+        for path, text in files.items():
+            original = self._originals.get(path)
+            if original is None:
+                file = self._session.setting.pristine / path
+                original = read(str(file)) if file.is_file() else ""
+                self._originals[path] = original
+            found[path] = difference_of(original, text)
+        return found
+
     def _hot_server(self) -> Server:
         if self._hot is None:
             self._hot = self._session.server("hot", limits=self._limits)
             self._counted: dict[str, float] = {}
-            self._hot.ask(self._setup(), self._patience())
+            self._hot.ask(self._setup(), self._patience)
         return self._hot
 
     def _drop_hot(self) -> None:
@@ -189,6 +206,7 @@ class Evaluator:
         guess = 1.0 if usual is None else max(2 * limits.floor_seconds, limits.factor * usual)
         return min(limits.baseline_seconds, guess)
 
+    @cached_property
     def _patience(self) -> float:
         total = sum(self.limit(t) for t in [*self.targets, *self.passing])
         return 3 * total + _ANSWER_SECONDS + 4 * self._limits.grace_seconds
@@ -199,15 +217,11 @@ class Evaluator:
         spans = {t: self.limit(t) for t in [*self.targets, *self.passing]}
         ask = self._session.request
         try:
-            answer = self._cold.ask(
-                ask(self.targets, (), spans, "failure", files), self._patience()
-            )
+            answer = self._cold.ask(ask(self.targets, (), spans, "failure", files), self._patience)
             if answer["results"] and _all_fine(answer["results"], self.targets):
                 guards = self._cold_guards(files)
                 again = ask((), guards, spans, "failure", files)
-                answer["guards"] = (
-                    self._cold.ask(again, self._patience())["guards"] if guards else []
-                )
+                answer["guards"] = self._cold.ask(again, self._patience)["guards"] if guards else []
         except HarnessError as error:
             self._cold.close()
             self._cold = None

@@ -209,7 +209,7 @@ def _raised_in_file(site: Site) -> list[str]:
     known = site.source.memo.get("raised")
     if not isinstance(known, list):
         names: dict[str, None] = {}
-        for node in ast.walk(site.source.tree):
+        for node in site.source.all_statements:
             if isinstance(node, ast.Raise):
                 what = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
                 if isinstance(what, ast.Name):
