@@ -249,7 +249,7 @@ def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
         raise BadInput(f"the tests cannot be imported: {errors[0]}; mend this first")
     say(Progress("baseline", f"running {len(session.collected)} tests"))
     baseline = session.baseline()
-    warnings = [f"not collected: {error}" for error in errors]
+    warnings = [*session.notes, *(f"not collected: {error}" for error in errors)]
     warnings += [f"flaky, ignored: {test}" for test in baseline.flaky]
     warnings += [f"differs in a fresh process, ignored: {test}" for test in baseline.unstable]
     targets = _targets(session, baseline, options, tuple(warnings))

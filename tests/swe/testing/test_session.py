@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from small_repos import QUICK, Bench, write
 
 from meritree.errors import BadInput
-from meritree.swe.testing import TestSession, detect_command, parse_command
+from meritree.swe.testing import Evaluator, TestSession, detect_command, parse_command
 
 CODE = "def half(n):\n    return n // 3\n"
 
@@ -245,8 +246,6 @@ def test_any_other_command_is_judged_by_its_exit_code(tmp_path: Path) -> None:
     root = write(tmp_path, {"half.py": CODE, "check.py": script})
     command = parse_command(f"{sys.executable} check.py", root)
     assert command.kind == "plain"
-    from meritree.swe.testing import Evaluator
-
     with TestSession.open(root, command, limits=QUICK) as session:
         baseline = session.baseline()
         (failing,) = baseline.failing
@@ -322,3 +321,34 @@ def test_async_and_doctest_items_run(tmp_path: Path) -> None:
         (failing,) = bench.baseline.failing
         assert bench.baseline.results[failing].expected == "'2\\n'"
         assert bench.try_("half.py", ("// 3", "// 2")).passed_all
+
+
+def test_unittest_runs_where_the_interpreter_has_no_pytest(tmp_path: Path) -> None:
+    tests = """
+        import unittest
+        from half import half
+
+        class HalfTest(unittest.TestCase):
+            def test_half(self):
+                self.assertEqual(half(10), 5)
+            def test_zero(self):
+                self.assertEqual(half(0), 0)
+    """
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
+    )
+    python = tmp_path / "bare" / "bin" / "python"
+    root = write(tmp_path / "repo", {"half.py": CODE, "test_half.py": tests})
+    with TestSession.open(root, python=python, limits=QUICK) as session:
+        assert "no pytest" in session.notes[0]
+        baseline = session.baseline()
+        (failing,) = baseline.failing
+        assert baseline.results[failing].exception == "AssertionError"
+        assert {f.path for f in baseline.results[failing].frames} >= {"test_half.py"}
+        coverage = session.coverage(baseline.failing, ())
+        with Evaluator(session, baseline.failing, (), coverage) as evaluator:
+            assert not evaluator.evaluate({"half.py": "def half(n):\n    return 5\n"}).passed_all
+            assert evaluator.evaluate({"half.py": CODE.replace("3", "2")}).passed_all
+    write(root, {"test_half.py": "from half import half\ndef test(): assert half(4) == 2\n"})
+    with pytest.raises(BadInput, match="pip install pytest"):
+        TestSession.open(root, python=python, limits=QUICK)

@@ -208,19 +208,15 @@ def write_files(root: Path, files: Mapping[str, str]) -> None:
         target.write_text(text, encoding="utf-8", newline="")
 
 
-def check_interpreter(python: Path) -> None:
-    """Make sure that pytest can be imported there.
+def has_pytest(python: Path) -> bool:
+    """Whether pytest can be imported there.
 
     Raises:
-        BadInput: the interpreter does not start or has no pytest.
+        BadInput: the interpreter does not start.
     """
     command: Sequence[str] = [str(python), "-c", "import pytest"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BadInput(f"--python {python}: cannot be run ({error})") from None
-    if done.returncode:
-        raise BadInput(
-            f"{python} cannot import pytest; install it there "
-            f"(`{python} -m pip install pytest`) or name another interpreter with --python"
-        )
+    return done.returncode == 0

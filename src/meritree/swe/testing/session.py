@@ -6,6 +6,7 @@ Owns the scratch copies and the processes in them. Judging candidates is `evalua
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
 import tempfile
 import threading
@@ -20,7 +21,7 @@ from meritree.run.sandbox import choose
 from meritree.swe.testing import decode, plain
 from meritree.swe.testing.detect import detect_command, detect_python
 from meritree.swe.testing.sandbox import Launcher
-from meritree.swe.testing.server import Server, Setting, check_interpreter, write_files
+from meritree.swe.testing.server import Server, Setting, has_pytest, write_files
 from meritree.swe.testing.types import (
     Baseline,
     CollectionError,
@@ -43,6 +44,7 @@ class TestSession:
         collection_errors: files that could not be imported or collected.
         test_files: files with tests and conftest files, relative to the repository.
         modules: imported modules of the repository: name -> path.
+        notes: what the user should know about how the tests are run.
     """
 
     __test__ = False
@@ -65,6 +67,7 @@ class TestSession:
         self.collection_errors: tuple[CollectionError, ...] = ()
         self.test_files: tuple[str, ...] = ()
         self.modules: dict[str, str] = {}
+        self.notes: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -94,13 +97,15 @@ class TestSession:
         pristine = repo_copy.resolve()
         command = command or detect_command(pristine)
         python = python or detect_python(pristine)
-        if command.kind != "plain":
-            check_interpreter(python)
+        note = ""
+        if command.kind != "plain" and not has_pytest(python):
+            command, note = _without_pytest(command, python)
         folder = scratch or Path(tempfile.mkdtemp(prefix="meritree-"))
         setting = Setting(
             pristine, command, python, sandbox or choose("rlimits"), limits or TestLimits(), seed
         )
         session = cls(setting, folder, scratch is None)
+        session.notes = (note,) if note else ()
         try:
             session._collect()
         except BaseException:
@@ -395,6 +400,28 @@ class TestSession:
         except HarnessError as error:
             return FinalVerdict(False, tuple(targets), runs=tuple(seen), reason=str(error))
         return _verdict(targets, must_pass, seen, time.monotonic() - started)
+
+
+def _without_pytest(command: TestCommand, python: Path) -> tuple[TestCommand, str]:
+    """How the tests are run where the interpreter has no pytest, and what to say about it.
+
+    Raises:
+        BadInput: the tests are not unittest's.
+    """
+    install = f"`{python} -m pip install pytest`"
+    if command.kind != "unittest":
+        raise BadInput(
+            f"{python} cannot import pytest; install it there ({install}) or name another "
+            "interpreter with --python"
+        )
+    words = shlex.split(command.text)[3:] or ["discover"]
+    plain_command = replace(
+        command, kind="plain", arguments=(str(python), "-m", "unittest", *words)
+    )
+    return plain_command, (
+        f"{python} has no pytest: all tests run as one program and every candidate in a new "
+        f"process, about one a second; {install} makes it some hundred times faster"
+    )
 
 
 def _verdict(
