@@ -4,7 +4,8 @@ Usage: python benchmarks/candidates.py [--count N] [--packages toolz ...] [--out
 
 Each package is given one seeded fault; the candidates are small edits of the functions that the
 failing tests cover. Packages other than the generated one are downloaded with their tests by
-name. All processes run on one core.
+name. All processes run on one core. A sample of the hot verdicts is compared with verdicts of
+fresh processes, status by status.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import platform
 import random
 import re
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meritree.swe.testing import Evaluator, TestSession
+from meritree.swe.testing import Evaluator, Outcome, TestSession
 
 _SMALL = '''"""Prices of a small shop."""
 
@@ -90,6 +93,9 @@ def test_negative():
 _FAULTS: Mapping[str, tuple[str, str, str]] = {
     "toolz": ("toolz/itertoolz.py", "return itertools.islice(seq, n, None)",
               "return itertools.islice(seq, n + 1, None)"),
+    "more-itertools": ("more_itertools/recipes.py", "return list(islice(iterable, n))",
+                       "return list(islice(iterable, n + 1))"),
+    "inflection": ("inflection/__init__.py", "in (11, 12, 13):", "in (11, 12):"),
     "boltons": ("boltons/strutils.py", "    return ''.join", "    return ' '.join"),
 }  # fmt: skip
 _SWAPS = (
@@ -119,12 +125,9 @@ def candidates(text: str, lines: frozenset[int]) -> Iterator[str]:
         yield "\n".join([*rows[: number - 1], f"{row}  # {count}", *rows[number:]])
 
 
-def measure(root: Path, path: str, tests: str | None, count: int) -> dict[str, Any]:
+def measure(root: Path, path: str, count: int, sample: int) -> dict[str, Any]:
     """Rates of the three ways on one repository with one fault in ``path``."""
-    from meritree.swe.testing import parse_command
-
-    command = parse_command(f"pytest {tests}", root) if tests else None
-    with TestSession.open(root, command) as session:
+    with TestSession.open(root) as session:
         baseline = session.baseline()
         targets, passing = baseline.failing, baseline.passing
         coverage = session.coverage(targets, passing)
@@ -136,9 +139,12 @@ def measure(root: Path, path: str, tests: str | None, count: int) -> dict[str, A
             started, mine = time.perf_counter(), time.process_time()
             spent = evaluator.stats.cpu_seconds
             ways: dict[str, int] = {}
+            judged: list[tuple[str, Outcome]] = []
             for _ in range(count):
-                how = evaluator.evaluate({path: next(texts)}).how
-                ways[how] = ways.get(how, 0) + 1
+                tried = next(texts)
+                outcome = evaluator.evaluate({path: tried})
+                ways[outcome.how] = ways.get(outcome.how, 0) + 1
+                judged.append((tried, outcome))
             hot = time.perf_counter() - started
             cpu = evaluator.stats.cpu_seconds - spent + time.process_time() - mine
             evaluator.evaluate({path: text + "\nX = 0\n"})
@@ -151,6 +157,9 @@ def measure(root: Path, path: str, tests: str | None, count: int) -> dict[str, A
         for number in range(5):
             session.fresh_results(targets, {path: f"{text}\nX = {number}\n"})
         fresh = time.perf_counter() - started
+        compared, differing = differences(session, path, judged, sample)
+    hot_spans = [outcome.seconds for _, outcome in judged if outcome.how == "hot"]
+    timeouts = sum(_timed_out(outcome) for _, outcome in judged)
     return {
         "targets": len(targets),
         "passing": len(passing),
@@ -158,11 +167,35 @@ def measure(root: Path, path: str, tests: str | None, count: int) -> dict[str, A
         "candidates": count,
         "ways": ways,
         "hot_per_second": round(count / hot, 1),
+        "hot_per_second_at_the_median": round(1 / statistics.median(hot_spans), 1),
+        "timeouts": timeouts,
         "hot_per_cpu_second": round(count / cpu, 1),
         "cold_per_second": round(10 / cold, 2),
         "fresh_per_second": round(5 / fresh, 2),
+        "results_compared_with_fresh": compared,
+        "results_that_differ": differing,
         "events": {name: getattr(stats, name) for name in stats.__slots__},
     }
+
+
+def differences(
+    session: TestSession, path: str, judged: Sequence[tuple[str, Outcome]], sample: int
+) -> tuple[int, list[str]]:
+    """How many test results of a seeded sample were run fresh, and which came out otherwise."""
+    hot = [(text, outcome) for text, outcome in judged if outcome.how == "hot"]
+    compared, differing = 0, []
+    for text, outcome in random.Random(1).sample(hot, min(sample, len(hot))):
+        ran = {**outcome.results, **outcome.regression_results}
+        again = session.fresh_results(list(ran), {path: text})
+        for test, result in ran.items():
+            compared += 1
+            if again[test].ok != result.ok:
+                differing.append(f"{test}: {result.status} hot, {again[test].status} fresh")
+    return compared, differing
+
+
+def _timed_out(outcome: Outcome) -> bool:
+    return any(result.status == "timeout" for result in outcome.results.values())
 
 
 def small(folder: Path) -> tuple[Path, str]:
@@ -191,6 +224,7 @@ def downloaded(name: str, folder: Path) -> tuple[Path, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--sample", type=int, default=20, help="hot verdicts judged again fresh")
     parser.add_argument("--packages", nargs="*", default=[], choices=sorted(_FAULTS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/candidates.json"))
     options = parser.parse_args()
@@ -199,6 +233,13 @@ def main() -> None:
         "command": "python " + " ".join(sys.argv),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, one core",
+        "commit": subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parent,
+        ).stdout.strip(),
         "load_average_at_start": os.getloadavg()[0],
         "packages": {},
     }
@@ -206,11 +247,12 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp())
         try:
             root, path = small(folder) if name == "small" else downloaded(name, folder)
-            result = measure(root, path, None, options.count)
+            result = measure(root, path, options.count, options.sample)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         report["packages"][name] = result
         print(name, json.dumps(result), flush=True)
+    report["load_average_at_end"] = os.getloadavg()[0]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
 
