@@ -125,7 +125,8 @@ def commit() -> str:
     # In an environment inside somebody else's repository git would name that one's commit.
     if head is None or _git(folder, "ls-files", "--error-unmatch", __file__) is None:
         return f"version {__version__}"
-    changed = _git(folder, "status", "--porcelain", "--", str(folder.parent), ":!*/results/*")
+    stored = f":(exclude){folder / 'results'}"  # a stored result changes nothing that is measured
+    changed = _git(folder, "status", "--porcelain", "--", str(folder.parent), stored)
     return f"{head}+changes" if changed else head
 
 

@@ -184,7 +184,10 @@ def linear_conditional(
         return LinearShares(values, np.zeros_like(values))
     together = 2 if method == "antithetic" else 1
     if samples < 2 * together or samples % together:
-        raise BadInput(f"linear_conditional: samples={samples}; give an (even) number, at least 4")
+        raise BadInput(
+            f"linear_conditional: samples={samples} orders for method={method!r}; "
+            f"give at least {2 * together}{', an even number' if together > 1 else ''}"
+        )
     draws = samples // together
     means, squares = np.zeros_like(apart), np.zeros_like(apart)
     for count, group in enumerate(_orders(len(centre), draws, together == 2, seed), start=1):
