@@ -17,8 +17,23 @@ from meritree.objectives.checks import is_concrete
 
 __all__ = [
     "Array", "Namespace", "as_floats", "broadcast", "check_floats", "check_probabilities",
-    "eps_of", "is_concrete", "namespace", "repeat",
+    "eps_of", "is_concrete", "namespace", "readable", "repeat",
 ]  # fmt: skip
+
+
+def readable(array: Array) -> Array | None:
+    """The array with numbers that can be looked at now, None while it is traced.
+
+    Under `jit` whatever is computed even of known JAX arrays is traced, so those are looked at as
+    NumPy arrays.
+    """
+    if not is_concrete(array):
+        return None
+    if is_jax_array(array):
+        import numpy as np
+
+        return np.asarray(array)
+    return array
 
 
 def repeat(times: int, body: Callable[[Any], Any], state: Any, array: Array) -> Any:
@@ -55,8 +70,12 @@ def check_floats(xp: Namespace, array: Array, name: str) -> None:
         raise BadInput(
             f"{name} has shape {tuple(array.shape)}: must have at least one axis and no empty one"
         )
-    if is_concrete(array) and not bool(xp.all(xp.isfinite(array))):
-        bad = int(xp.count_nonzero(~xp.isfinite(array)))
+    seen = readable(array)
+    if seen is None:
+        return
+    xp = namespace(seen)
+    bad = int(xp.count_nonzero(~xp.isfinite(seen)))
+    if bad:
         raise BadInput(
             f"{name} of shape {tuple(array.shape)} has {bad} entries that are NaN or infinite: "
             "mask them out (weight 0 and a finite value) or drop them"
@@ -70,17 +89,18 @@ def check_probabilities(xp: Namespace, array: Array, name: str) -> None:
         BadInput: they do not; the message names the argument, its shape and the fix.
     """
     check_floats(xp, array, name)
-    if not is_concrete(array):
+    seen = readable(array)
+    if seen is None:
         return
-    if bool(xp.any(array < 0.0)):
-        raise BadInput(
-            f"{name} of shape {tuple(array.shape)} goes down to {float(xp.min(array)):.6g}: "
-            "weights must be >= 0; clip them and divide by their sum"
-        )
-    total = xp.sum(array, axis=-1)
     # A float32 softmax over hundreds of atoms is off by some 1e-6.
     tolerance = max(1e-6, 16.0 * array.shape[-1] * eps_of(xp, array))
-    worst = float(xp.max(xp.abs(total - 1.0)))
+    xp = namespace(seen)
+    if bool(xp.any(seen < 0.0)):
+        raise BadInput(
+            f"{name} of shape {tuple(array.shape)} goes down to {float(xp.min(seen)):.6g}: "
+            "weights must be >= 0; clip them and divide by their sum"
+        )
+    worst = float(xp.max(xp.abs(xp.sum(seen, axis=-1) - 1.0)))
     if worst > tolerance:
         raise BadInput(
             f"{name} of shape {tuple(array.shape)} sums to 1 only within {worst:.6g} along the "

@@ -16,8 +16,8 @@ from meritree.value._arrays import (
     check_floats,
     check_probabilities,
     eps_of,
-    is_concrete,
     namespace,
+    readable,
 )
 
 
@@ -71,7 +71,8 @@ def from_quantiles(quantiles: Array, levels: Array | None = None) -> Law:
     """
     xp = namespace(quantiles, levels)
     check_floats(xp, quantiles, "quantiles")
-    if is_concrete(quantiles) and bool(xp.any(xp.diff(quantiles, axis=-1) < 0.0)):
+    seen = readable(quantiles)
+    if seen is not None and bool(namespace(seen).any(seen[..., 1:] < seen[..., :-1])):
         raise BadInput(
             f"quantiles of shape {tuple(quantiles.shape)} are not ascending along the last axis: "
             "sort them, or pass crossing quantiles as samples with law(values)"
@@ -84,8 +85,11 @@ def from_quantiles(quantiles: Array, levels: Array | None = None) -> Law:
             f"levels has shape {tuple(levels.shape)}, quantiles {tuple(quantiles.shape)}: levels "
             f"must have shape ({quantiles.shape[-1]},)"
         )
-    if is_concrete(levels) and not bool(
-        xp.all(levels > 0.0) & xp.all(levels < 1.0) & xp.all(xp.diff(levels) > 0.0)
+    seen = readable(levels)
+    if seen is not None and not (
+        float(seen[0]) > 0.0
+        and float(seen[-1]) < 1.0
+        and bool(namespace(seen).all(seen[1:] > seen[:-1]))
     ):
         raise BadInput(
             f"levels of shape {tuple(levels.shape)} must be strictly ascending inside (0, 1): "

@@ -14,7 +14,6 @@ from meritree.value._arrays import (
     Array,
     check_floats,
     check_probabilities,
-    is_concrete,
     namespace,
 )
 from meritree.value.risk.measures import Risk
@@ -134,8 +133,7 @@ def backward_induction(
             f"transition {shape}, cost {tuple(cost.shape)}, terminal {tuple(terminal.shape)}, "
             f"horizon {horizon}: need (S, A, S), (S, A, S), (S,) and at least one step"
         )
-    if is_concrete(cost):
-        check_floats(xp, cost, "cost")
+    check_floats(xp, cost, "cost")
     values, actions = [terminal], []
     for _ in range(horizon):
         q = backup(risk, transition, cost, values[-1])
