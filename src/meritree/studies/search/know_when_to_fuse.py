@@ -256,6 +256,7 @@ def draw(rows: Rows, figure: Figure) -> str:
     bars(left, rows, GAIN, dataset="zero-shot")
     left.tick_params(axis="y", labelsize=6)
     left.axvline(0.0, color="black", lw=0.8)
+    left.locator_params(axis="x", nbins=5)
     bars(right, rows, TRAINED_GAIN, dataset="in-domain")
     right.axvline(0.0, color="black", lw=0.8)
     return (
