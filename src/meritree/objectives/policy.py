@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from meritree.objectives._namespace import Array, check, take
-from meritree.objectives.special import log_softmax, softmax, softplus
+from meritree.objectives.special import log_softmax, logsumexp, softmax, softplus
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -13,7 +13,7 @@ _LOG_2PI = math.log(2.0 * math.pi)
 def categorical_log_prob(logits: Array, a: Array) -> Array:
     """log softmax(logits)_a. [..., A], integers [...] -> [...]."""
     xp = check("categorical_log_prob", logits=(logits, "... A"), a=(a, "int ..."))
-    return take(xp, log_softmax(logits), a)
+    return take(xp, logits, a) - logsumexp(logits)
 
 
 def categorical_entropy(logits: Array) -> Array:
