@@ -145,3 +145,20 @@ def test_the_head_keeps_whole_functions_and_the_rest_falls_but_stays() -> None:
 def test_a_file_that_does_not_parse_is_left_out_without_an_error() -> None:
     found = localize({"bad.py": "def ("}, [CoveredTest("f", True, {"bad.py": {1}})])
     assert found.lines == ()
+
+
+def test_the_last_frame_of_an_exception_is_suspected_though_most_passing_tests_run_it() -> None:
+    many = [run(f"p{n}", False, {6, 14}) for n in range(60)]
+    way = (Frame("shop.py", 14, "price"), Frame("shop.py", 6, "shared"))
+    fails = run("f", True, {6, 10, 14}, frames=way)
+    found = localize(SOURCES, [fails, *many])
+    assert found.lines[0].line in (6, 10)
+    assert found.factor("shop.py", 6) > 0.9
+    assert 0.4 < found.factor("shop.py", 14) < found.factor("shop.py", 6)
+
+
+def test_functions_named_like_the_failing_test_come_first_among_equals() -> None:
+    fails = CoveredTest("t.py::test_stock_of_nothing", True, {"shop.py": {6, 14, 18}})
+    found = localize(SOURCES, [fails])
+    assert found.lines[0].function == "stock"
+    assert found.factor("shop.py", 18) == 3.0 * found.factor("shop.py", 14)

@@ -352,3 +352,38 @@ def test_unittest_runs_where_the_interpreter_has_no_pytest(tmp_path: Path) -> No
     write(root, {"test_half.py": "from half import half\ndef test(): assert half(4) == 2\n"})
     with pytest.raises(BadInput, match="pip install pytest"):
         TestSession.open(root, python=python, limits=QUICK)
+
+
+def test_what_runs_once_in_a_process_is_not_the_failing_tests_own(tmp_path: Path) -> None:
+    files = {
+        "late.py": """
+            MADE = {}
+
+            def table():
+                if not MADE:
+                    MADE["x"] = 1
+                return MADE
+
+            def right():
+                return table()["x"]
+
+            def wrong():
+                return table()["x"] + 1
+            """,
+        "test_late.py": """
+            from late import right, wrong
+
+            def test_wrong():
+                assert wrong() == 1
+
+            def test_right():
+                assert right() == 1
+            """,
+    }
+    with TestSession.open(write(tmp_path, files), limits=QUICK) as session:
+        baseline = session.baseline()
+        coverage = session.coverage(baseline.failing, baseline.passing)
+    (failing,), (passing,) = baseline.failing, baseline.passing
+    line = next(n for n, t in enumerate(files["late.py"].split("\n"), 1) if '["x"] = 1' in t)
+    assert line in coverage.lines[passing]["late.py"]
+    assert line not in coverage.lines[failing]["late.py"]

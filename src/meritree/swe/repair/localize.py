@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from meritree.swe.repair.naming import name_likeness
 from meritree.swe.repair.shape import FileShape, file_shape
 from meritree.swe.traceback_text import Frame, Mentions, mentions, parse_tracebacks, resolve
 
@@ -62,6 +63,10 @@ class Boosts:
     constant: float = 0.6  # on s: module or class constant that a suspicious function reads
     imported: float = 0.05  # s of any other line that only runs at import
     header: float = 0.4  # on s of its function: a signature, whose code ran at import
+    at_last: float = 1.0  # added: last project frame, however many passing tests run it
+    at_frame: float = 0.5  # added: its caller; halved with every frame further out
+    at_near: float = 0.3  # added: same function as the last frame, falls with distance
+    named: float = 3.0  # function whose name shares its rarest words with the failing tests'
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +179,8 @@ class _Localizer:
         self.total = max(1, len(self.failing) + (1 if told and not self.failing else 0))
         self.functions = self._function_scores(tests, told)
         self.called, self.callees = self._asserted_functions()
+        names = [test.id.partition("::")[2] for test in self.failing]
+        self.likeness = name_likeness(names, self.functions)
 
     def shape(self, path: str) -> FileShape:
         if path not in self.shapes:
@@ -265,7 +272,8 @@ class _Localizer:
             start = shape.start(line)
             score, reason = self._score(path, shape, line, start, raw)
             boost, reasons = self._boost(path, shape, line, start)
-            factor = (score * score + 1e-4) * boost
+            boost *= self.boosts.named ** self.likeness.get((path, shape.function(line)), 0.0)
+            factor = (score * score + 1e-4) * boost + self._added(path, shape, line, start)
             if score > 0 or boost > 1:
                 yield LineSuspicion(
                     path, line, factor, score, shape.function(line), (reason, *reasons)
@@ -368,6 +376,22 @@ class _Localizer:
                 if value > best:
                     best, reason = value, why
         return best, [reason] if reason else []
+
+    def _added(self, path: str, shape: FileShape, line: int, start: int) -> float:
+        """What an exception's way through the code says by itself; 0 off that way."""
+        best = 0.0
+        for trace in self.traces:
+            for up, frame in enumerate(reversed(trace)):
+                if frame.path != path:
+                    continue
+                if shape.start(frame.line) == start:
+                    value = self.boosts.at_frame * 0.5 ** (up - 1) if up else self.boosts.at_last
+                elif up == 0 and shape.function(frame.line) == shape.function(line) != "":
+                    value = self.boosts.at_near * math.exp(-abs(line - frame.line) / 8)
+                else:
+                    continue
+                best = max(best, value)
+        return best
 
     def _text_boost(
         self, path: str, shape: FileShape, line: int, boost: float, reasons: list[str]
