@@ -22,6 +22,7 @@ from meritree.swe.outcome_codec import (
     encode_coverage,
 )
 from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.installed import site_packages
 from meritree.swe.repair.localize import CoveredTest, Suspicion, localize
 from meritree.swe.repair.policy import PolicyOptions, RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, PriorTable
@@ -391,7 +392,7 @@ def _assemble(
     exceptions = tuple(dict.fromkeys(r.exception for r in failing if r.exception))
     messages = tuple(r.message for r in failing if r.message)
     raised = tuple(dict.fromkeys((r.exception, r.message) for r in failing if r.exception))
-    index = RepoIndex(repository.sources).with_hints(
+    index = RepoIndex(repository.sources, installed=site_packages(python)).with_hints(
         _segments(repository, measured.targets), options.issue
     )
     notes = tuple(f"sandbox {sandbox.kind}: {note}" for note in sandbox.notes)

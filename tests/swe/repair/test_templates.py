@@ -159,6 +159,7 @@ CASES: list[tuple[str, str, int, str, str]] = [
     ("pass_attributes", "class A:\n    a = b = 1\n    c = 2\n    def f(self):\n        g(a=self.a)\n", 5, "g(a=self.a)", "g(a=self.a, c=self.c)"),
     ("self_part", "class A:\n    def f(self):\n        self.x = 1\n        g(self)\n", 4, "g(self)", "g(self.x)"),
     ("clause_again", "def f(a):\n    if a == 'x':\n        pass\n", 2, "a == 'x'", "a == 'x' or a == 'from_test'"),
+    ("call_with", "def f(g):\n    return map(lambda a, b: g, [1])\n", 2, "g, [1]", "g(a, b), [1]"),
 ]  # fmt: skip
 
 

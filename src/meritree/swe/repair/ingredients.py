@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 from meritree.swe.repair.context import SourceFile, load
 from meritree.swe.repair.signatures import Signature, signatures_in
@@ -203,10 +204,19 @@ class RepoIndex:
     """
 
     def __init__(
-        self, sources: Mapping[str, str], tests: Hints | None = None, issue: Hints | None = None
+        self,
+        sources: Mapping[str, str],
+        tests: Hints | None = None,
+        issue: Hints | None = None,
+        installed: tuple[Path, ...] = (),
     ) -> None:
-        """Index ``sources`` (path -> text of every project file that is not a test)."""
+        """Index ``sources`` (path -> text of every project file that is not a test).
+
+        Args:
+            installed: folders with the third-party packages that the project imports.
+        """
         self._sources = sources
+        self.installed = installed
         self.tests = tests or Hints()
         self.issue = issue or Hints()
         self._classes: dict[str, dict[str, None]] = {}
@@ -214,7 +224,8 @@ class RepoIndex:
 
     def with_hints(self, tests: Iterable[str] = (), issue: str = "") -> RepoIndex:
         """This index together with the failing tests' source segments and an issue text."""
-        known = RepoIndex(self._sources, Hints.of_source(tests), Hints.of_prose(issue))
+        hints = Hints.of_source(tests), Hints.of_prose(issue)
+        known = RepoIndex(self._sources, *hints, self.installed)
         known.__dict__["_defined"] = self._defined
         known._signatures = self._signatures
         return known

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from meritree.swe.repair.ast_text import ATOM, OR
+from meritree.swe.repair.installed import installed_signature
 from meritree.swe.repair.signatures import Signature, stdlib_signature
 from meritree.swe.repair.templates.base import Site, template
 from meritree.swe.repair.templates.draft import Draft, Replace, replace
@@ -185,6 +186,8 @@ def signatures(site: Site, node: ast.Call) -> list[Signature]:
         dotted = f"{origin}.{name}" if origin else ""
     module, _, attribute = dotted.rpartition(".")
     library = stdlib_signature(module, attribute) if module and attribute else None
+    if library is None and module and not module.startswith(".") and not found:
+        library = installed_signature(site.index.installed, module, attribute)
     return [*found, *([library] if library else [])]
 
 

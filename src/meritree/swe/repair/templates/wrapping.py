@@ -97,6 +97,26 @@ def method_near(site: Site) -> Iterator[Draft]:
                 yield replace(node, f"{base}.{text}", 0.4 if rank < 8 else 0.25)
 
 
+@template("call_with", 0.6, ast.Name, ast.Attribute)
+def call_with(site: Site) -> Iterator[Draft]:
+    """A name or attribute called with the parameters of the lambda around it, or a variable."""
+    for node in site.expressions(ast.Name, ast.Attribute):
+        if is_called(site, node) or isinstance(site.source.parent(node), ast.Attribute):
+            continue
+        inside = next((a for a in site.source.ancestors(node) if isinstance(a, ast.Lambda)), None)
+        given = (
+            [each.arg for each in (*inside.args.posonlyargs, *inside.args.args)] if inside else []
+        )
+        used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        texts = [", ".join(given), *given] if given else []
+        texts += [name for name in site.variables(node)[:4] if name not in used]
+        for rank, text in enumerate(dict.fromkeys(texts)):
+            if text:
+                yield replace(
+                    node, f"{site.text(node)}({text})", 1.0 if inside and not rank else 0.4
+                )
+
+
 @template("regroup", 0.8, ast.BoolOp, ast.BinOp, ast.IfExp)
 def regroup(site: Site) -> Iterator[Draft]:
     """Parentheses put elsewhere: ``a % b or c`` becomes ``a % (b or c)``."""
