@@ -96,7 +96,8 @@ _FAULTS: Mapping[str, tuple[str, str, str]] = {
     "more-itertools": ("more_itertools/recipes.py", "return list(islice(iterable, n))",
                        "return list(islice(iterable, n + 1))"),
     "inflection": ("inflection/__init__.py", "in (11, 12, 13):", "in (11, 12):"),
-    "boltons": ("boltons/strutils.py", "    return ''.join", "    return ' '.join"),
+    "boltons": ("boltons/debugutils.py", "do_get = not events or 'get'",
+                "do_get = not events and 'get'"),
 }  # fmt: skip
 _SWAPS = (
     (r"(?<![<>=!])<(?![<=])", "<="), (r"==", "!="), (r" \+ ", " - "), (r" - ", " + "),
@@ -252,9 +253,9 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
         report["packages"][name] = result
         print(name, json.dumps(result), flush=True)
-    report["load_average_at_end"] = os.getloadavg()[0]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
+        report["load_average_at_end"] = os.getloadavg()[0]
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
