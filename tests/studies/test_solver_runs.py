@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
-import math
-import time
+import json
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
+from meritree.studies.value.solver_runs import random_3sat, random_knapsack, stored
+
+SPIN = """
+import json, math, time
 from meritree.errors import BadInput
-from meritree.studies.value.solver_runs import (
-    measure,
-    random_3sat,
-    random_knapsack,
-    run_capped,
-    stored,
-)
+from meritree.studies.value.solver_runs import measure, run_capped
 
-
-def _spin(seconds: float) -> None:
+def spin(seconds):
     start = time.process_time()
     while time.process_time() - start < seconds:
         math.sqrt(2.0)
 
+def wait_and_spin(seconds):
+    time.sleep(0.5)
+    spin(seconds)
+
+def fail(_):
+    raise ValueError("no")
+"""
+
+
+def in_fresh_process(code: str) -> Any:
+    """What the code prints as JSON; apart, because a process with JAX's threads must not fork."""
+    done = subprocess.run(
+        [sys.executable, "-c", SPIN + code], capture_output=True, text=True, timeout=120, check=True
+    )
+    return json.loads(done.stdout)
+
 
 def test_a_run_reports_its_processor_time_and_not_its_waiting() -> None:
-    def wait_and_spin(seconds: float) -> None:
-        time.sleep(0.5)
-        _spin(seconds)
-
-    seconds = run_capped(wait_and_spin, 0.05, cap=5.0)
-    assert seconds is not None
+    seconds = in_fresh_process("print(json.dumps(run_capped(wait_and_spin, 0.05, cap=5.0)))")
     assert 0.05 <= seconds < 0.5
 
 
 def test_a_run_that_reaches_its_cap_is_censored() -> None:
-    assert run_capped(_spin, 30.0, cap=0.1) is None
+    assert in_fresh_process("print(json.dumps(run_capped(spin, 30.0, cap=0.1)))") is None
 
 
 def test_a_solver_that_fails_is_an_error_and_no_time() -> None:
-    def fail(_: object) -> None:
-        raise ValueError("no")
-
-    with pytest.raises(BadInput, match="ended with status"):
-        run_capped(fail, None, cap=1.0)
+    message = in_fresh_process("""
+try:
+    run_capped(fail, None, cap=1.0)
+except BadInput as error:
+    print(json.dumps(str(error)))
+""")
+    assert "ended with status" in message
 
 
 def test_all_solvers_see_the_same_instances_in_turn() -> None:
-    seen: list[int] = []
-    family = measure("spin", {"a": _spin, "b": _spin}, [0.0, 5.0], 0.1, seen.append)
+    seen, times = in_fresh_process("""
+seen = []
+family = measure("spin", {"a": spin, "b": spin}, [0.0, 5.0], 0.1, seen.append)
+print(json.dumps([seen, dict(family.seconds)]))
+""")
     assert seen == [0, 1]
-    for times in family.seconds.values():
-        assert times[0] is not None
-        assert times[1] is None
+    for first, second in (times["a"], times["b"]):
+        assert first is not None
+        assert second is None
 
 
 def test_instances_depend_on_their_seed_alone() -> None:
