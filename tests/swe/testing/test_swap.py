@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from small_repos import Bench, write
@@ -213,3 +214,39 @@ def test_an_equal_candidate_is_judged_once(bench: Bench) -> None:
     again = bench.try_("pkg/code.py", ("return a - b", "return a % b"))
     assert again.how == "cached"
     assert again.results == first.results
+
+
+def test_mending_some_targets_is_no_progress_if_something_breaks(tmp_path: Path) -> None:
+    """Deleting the check mends one target of two; the guard of the check says what it cost."""
+    code = """
+        def check(n):
+            if n >= 10:
+                raise ValueError("too long")
+            return n // 3
+    """
+    tests = """
+        import pytest
+        from code_ import check
+
+        def test_the_limit_itself_is_allowed():
+            check(10)
+
+        def test_half():
+            assert check(4) == 2
+
+        def test_beyond_the_limit():
+            with pytest.raises(ValueError):
+                check(11)
+    """
+    root = write(tmp_path, {"code_.py": code, "test_code.py": tests})
+    with Bench(root) as bench:
+        assert len(bench.baseline.failing) == 2
+        deleted = bench.try_("code_.py", ('raise ValueError("too long")', "pass"))
+        assert not deleted.passed_all
+        assert deleted.regressions == ("test_code.py::test_beyond_the_limit",)
+        right = bench.try_("code_.py", (">= 10", "> 10"))
+        assert right.regressions == ()
+        assert right.ran == 3
+        neither = bench.try_("code_.py", (">= 10", ">= 9"))
+        assert neither.regressions == ()
+        assert neither.ran == 2

@@ -49,7 +49,7 @@ def any_fails(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
 
 def blamed(job: Dict[str, Any], error: Lost) -> Dict[str, Any]:
     """The answer for a job whose process was lost: the test it was running is to blame."""
-    targets, guards = job["targets"], job["guards"]
+    targets, guards = job["targets"], job["guards"] or job.get("on_progress", [])
     at = max(error.index, 0)
     in_targets = at < len(targets)
     if in_targets:

@@ -23,6 +23,7 @@ from .wire import Channel, read, text_of
 
 _ISOLATE_AFTER = 5
 _PROBED = 2  # targets to run before a candidate that changed none of them is left alone
+_CHECKED = 30  # guards of a candidate that mends some targets but not all
 _COMPARED = 40  # targets that are tried both ways before the short cut is trusted
 
 
@@ -155,17 +156,26 @@ class Conductor:
         """What a candidate is asked first, and what it must stand when it passes that.
 
         First only targets that ran a changed function, by the short cut; as long as the first
-        few fail exactly as before, the rest is spared. In full, the framework runs everything.
+        few fail exactly as before, the rest is spared. Some targets mended is progress only if
+        nothing breaks: then some guards are run as well, since deleting a check or returning
+        early mends tests too. In full, the framework runs everything.
         """
         packed = [s.packed() for s in swaps]
         targets = self.concerned.to(spans) or self.targets
         chosen = {t for t, _ in targets}
         others = [pair for pair in self.targets if pair[0] not in chosen]
-        first = {"targets": targets[: self.cap], "guards": [], "short": True, "probed": _PROBED}
+        guards = self.guarding.to(spans)
+        first = {
+            "targets": targets[: self.cap],
+            "guards": [],
+            "on_progress": guards[:_CHECKED],
+            "short": True,
+            "probed": _PROBED,
+        }
         full = {
             "targets": targets + others,
             "needed": len(targets),
-            "guards": self.guarding.to(spans),
+            "guards": guards,
             "short": False,
         }
         return dict(first, swaps=packed), dict(full, swaps=packed)

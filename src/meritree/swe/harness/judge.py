@@ -83,6 +83,7 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
     """Swap the job's code in, run its targets and, if they pass, its guards; swap back.
 
     Targets beyond the first ``needed`` are run only if those pass, and only until one fails.
+    If only some pass, the guards ``on_progress`` are run, until one fails.
 
     Returns:
         ``results`` (records of targets), ``regressions`` (records of failing guards), ``ran``
@@ -103,8 +104,9 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
             results += run_tests(world, targets[needed:], board, "failure", needed)
         regressions: List[Record] = []
         ran = len(results)
-        if len(results) == len(targets) and all(_fine(r) for r in results) and job["guards"]:
-            guards = run_tests(world, job["guards"], board, "failure", len(targets))
+        chosen = _guards(job, results)
+        if chosen:
+            guards = run_tests(world, chosen, board, "failure", len(targets))
             ran += len(guards)
             regressions = [r for r in guards if not _fine(r)]
     world.suite.places.locate = lambda code, line: line
@@ -116,6 +118,17 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
         "left": world.traces.left(),
         "cpu": time.process_time(),
     }
+
+
+def _guards(job: Dict[str, Any], results: List[Record]) -> List[List[Any]]:
+    mended = sum(_fine(record) for record in results)
+    if mended == len(job["targets"]):
+        guards = job["guards"]
+    elif mended and results[-1]["status"] != "timeout":
+        guards = job.get("on_progress", [])
+    else:
+        guards = []
+    return list(guards)
 
 
 def _fine(record: Record) -> bool:
