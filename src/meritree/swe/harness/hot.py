@@ -168,7 +168,6 @@ class Conductor:
         first = {
             "targets": targets[: self.cap],
             "guards": [],
-            "on_progress": guards[:_CHECKED],
             "short": True,
             "probed": _PROBED,
         }
@@ -178,7 +177,8 @@ class Conductor:
             "guards": guards,
             "short": False,
         }
-        return dict(first, swaps=packed), dict(full, swaps=packed)
+        both = {"swaps": packed, "on_progress": guards[:_CHECKED]}
+        return dict(first, **both), dict(full, **both)
 
     def _judged(
         self, number: int, job: Dict[str, Any], full: Dict[str, Any], alone: bool
