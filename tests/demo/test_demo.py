@@ -12,7 +12,10 @@ from dulwich.repo import Repo
 
 from meritree.demo import issue_text, unpack
 
-REPAIR = ("parcel/tariffs.py", "[0] <= grams", "[0] < grams")
+REPAIR = (
+    ("parcel/tariffs.py", "[0] <= grams", "[0] < grams"),
+    ("parcel/model.py", "(short + long)", "(short + middle)"),
+)
 
 
 def failing(repo: Path, *edits: tuple[str, str, str]) -> set[str]:
@@ -34,6 +37,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 def test_the_sample_fails_where_the_issue_says(broken: set[str], tmp_path: Path) -> None:
     assert any("2000-630" in test for test in broken)
+    assert any("test_girth" in test for test in broken)
     repo = unpack(tmp_path)
     assert issue_text() == (repo / "issue.md").read_text()
     for name, line, code in (
@@ -44,8 +48,11 @@ def test_the_sample_fails_where_the_issue_says(broken: set[str], tmp_path: Path)
         assert code in (repo / name).read_text().splitlines()[line - 1]
 
 
-def test_the_repair_mends_it(tmp_path: Path) -> None:
-    assert failing(unpack(tmp_path), REPAIR) == set()
+def test_the_repair_mends_it_and_needs_both_edits(tmp_path: Path, broken: set[str]) -> None:
+    assert failing(unpack(tmp_path / "both"), *REPAIR) == set()
+    left = [failing(unpack(tmp_path / str(n)), edit) for n, edit in enumerate(REPAIR)]
+    assert all(0 < len(some) < len(broken) for some in left)
+    assert left[0] | left[1] == broken
 
 
 def test_the_copy_is_a_clean_git_repository_of_its_own(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Parcel:
     def girth(self) -> int:
         """Once around the two shorter sides, plus the longest side."""
         short, middle, long = sorted(self.sides)
-        return long + 2 * (short + middle)
+        return long + 2 * (short + long)
 
     @property
     def volume(self) -> int:

@@ -29,6 +29,11 @@ def test_heavy_parcels_are_billed_by_weight():
     assert billed_weight(Parcel(4300, (20, 20, 10))) == 4500
 
 
+def test_girth_is_once_around_the_shorter_sides_and_the_longest():
+    assert Parcel(1, (10, 30, 20)).girth == 30 + 2 * (10 + 20)
+    assert Parcel(1, (50, 50, 100)).girth == 300
+
+
 def test_size_limits():
     check_size(Parcel(1000, (120, 45, 45)))
     with pytest.raises(TooLarge, match="longer"):
