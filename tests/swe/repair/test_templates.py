@@ -213,3 +213,9 @@ def test_the_function_of_an_edit_is_the_outermost_one_and_empty_at_import() -> N
     source = SourceFile("m.py", text)
     names = {line: {e.function for e in propose(source, line, "const")} for line in (2, 3, 5)}
     assert names == {2: {""}, 3: {""}, 5: {"A.f"}}
+
+
+@pytest.mark.parametrize("test", ["a", "not a", "a and b", "a.startswith('x')"])
+def test_nothing_is_added_to_a_truth_value(test: str) -> None:
+    text = f"def f(a, b):\n    if {test}:\n        return b\n"
+    assert not [new for new in proposals(text, 2, "off_by_one") if "+ 1" in new or "- 1" in new]

@@ -15,7 +15,7 @@ from meritree.swe.repair.ast_text import (
     TERM,
     find_operator,
 )
-from meritree.swe.repair.templates.base import Site, template
+from meritree.swe.repair.templates.base import Site, is_test, template
 from meritree.swe.repair.templates.comparison_logic import with_operator
 from meritree.swe.repair.templates.draft import Draft, Replace, replace, rewrite
 
@@ -120,6 +120,10 @@ def _ends_in_one(node: ast.expr) -> bool:
 
 def _countable(site: Site, node: ast.expr) -> bool:
     """Whether adding one to ``node`` could make sense where it stands."""
+    parent = site.source.parent(node)
+    negated = isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not)
+    if is_test(site.source, node) or negated or isinstance(parent, ast.BoolOp):
+        return False  # a truth value: one more would be a constant condition in disguise
     if isinstance(node, _NOT_NUMBERS):
         return False
     link = site.source.link(node)
