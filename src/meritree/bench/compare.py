@@ -291,12 +291,13 @@ class _Verdicts:
             if now is None:
                 now = (self.repo / path).read_text(encoding="utf-8")
             before = self.clean / path
-            if not before.is_file() or not _same_program(before.read_text(encoding="utf-8"), now):
+            if not before.is_file() or not same_program(before.read_text(encoding="utf-8"), now):
                 return False
         return True
 
 
-def _same_program(old: str, new: str) -> bool:
+def same_program(old: str, new: str) -> bool:
+    """Whether two texts are the same program but for layout and comments."""
     try:
         return ast.dump(ast.parse(old)) == ast.dump(ast.parse(new))
     except SyntaxError:

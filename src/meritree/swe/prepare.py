@@ -25,7 +25,7 @@ from meritree.swe.repair.ingredients import Evidence, RepoIndex
 from meritree.swe.repair.installed import site_packages
 from meritree.swe.repair.localize import CoveredTest, Suspicion, localize
 from meritree.swe.repair.policy import PolicyOptions, RepairPolicy
-from meritree.swe.repair.priors import FailureSigns, PriorTable
+from meritree.swe.repair.priors import FailureSigns, PriorTable, shipped
 from meritree.swe.repair.templates import EditCatalogue
 from meritree.swe.repository import SKIPPED_FOLDERS, Repository, open_repository
 from meritree.swe.result import FixOptions, Progress, Status, TestOutcome
@@ -147,7 +147,7 @@ class Prepared:
             self.catalogue,
             self.repository.sources,
             self.suspicion,
-            priors or PriorTable(self.catalogue.templates),
+            priors or shipped(),
             signs=self.signs,
             root=self.base,
             seed=seed,

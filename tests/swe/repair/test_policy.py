@@ -145,7 +145,9 @@ def lesson(kind: int, child: str) -> EditOutcome:
 
 def lines_after(kind: int, learn: bool = True) -> list[int]:
     """Lines of 20 proposals after six edits in lines 1 to 9 (one function) showed ``kind``."""
-    options = PolicyOptions() if learn else PolicyOptions(learning=None)
+    options = (
+        PolicyOptions(Schedule(fall=0.5)) if learn else PolicyOptions(Schedule(fall=0.5), None)
+    )
     repair = policy(Numbers(TEMPLATES, [1.0] * 12), [1.0] * 9 + [0.5] * 10, options)
     told = 0
     while told < 6:

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meritree.errors import BadInput
-from meritree.swe.repair.priors import FailureSigns, KnownFix, PriorTable, Rule, fit
+from meritree.swe.repair.priors import (
+    HAND_SET_RULES,
+    FailureSigns,
+    KnownFix,
+    PriorTable,
+    Rule,
+    fit,
+    shipped,
+)
+from meritree.swe.repair.templates import TEMPLATES
 
 TABLE = PriorTable({"var": 5.0, "cmp_op": 4.0, "guard_ins": 1.5, "drop_arg": 0.6})
 
@@ -110,3 +119,13 @@ def test_fitting_ignores_the_order_of_fixes_and_keeps_the_total(names: list[str]
 
 def test_a_template_that_the_table_did_not_know_is_learnt() -> None:
     assert fit([KnownFix("brand_new")] * 20, TABLE).weights["brand_new"] > TABLE.default
+
+
+def test_the_table_that_comes_with_meritree_knows_every_template_and_its_source() -> None:
+    table = shipped()
+    assert set(table.weights) == set(TEMPLATES)
+    assert "injected faults" in table.source
+    assert {rule.name for rule in table.rules} == {rule.name for rule in HAND_SET_RULES}
+    assert PriorTable.from_json(table.to_json()) == table
+    signs = FailureSigns(("UnboundLocalError",), ("cannot access local variable 'x'",))
+    assert table.weigh(["swap_stmt"], signs)["swap_stmt"] > table.weights["swap_stmt"]

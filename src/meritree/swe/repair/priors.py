@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
@@ -97,7 +99,40 @@ HAND_SET_RULES: tuple[Rule, ...] = (
     Rule(
         "an exception that callers could catch",
         _same(3.0, "except_widen try_wrap"),
-        exceptions=("ValueError", "KeyError", "TypeError", "IndexError"),
+        exceptions=(
+            "ValueError",
+            "KeyError",
+            "TypeError",
+            "IndexError",
+            "AttributeError",
+            "StopIteration",
+            "OverflowError",
+            "ZeroDivisionError",
+        ),
+    ),
+    Rule(
+        "None came back",
+        _same(3.0, "ret_replace ret_ins ret_wrap"),
+        message="NoneType",
+    ),
+    Rule(
+        "a name used before it was set",
+        _same(3.0, "swap_stmt dedent indent"),
+        exceptions=("UnboundLocalError",),
+    ),
+    Rule(
+        "a value of the wrong kind came in",
+        _same(2.0, "default_arg negate isinstance_types"),
+        exceptions=("TypeError", "AttributeError"),
+    ),
+    Rule(
+        "recursion or a loop without an end",
+        _same(
+            2.0,
+            "cmp_op off_by_one arith_ins slice_ins aug_op bin_op var target ins_aug ins_assign "
+            "swap_args loop_ctl dedent indent",
+        ),
+        exceptions=("RecursionError", "TimeLimit", "timeout"),
     ),
     Rule(
         "a truth value or None was expected",
@@ -184,6 +219,13 @@ class PriorTable:
             raise BadInput(
                 f"not a prior table: {error!r}; write one with PriorTable.to_json"
             ) from error
+
+
+@lru_cache(maxsize=1)
+def shipped() -> PriorTable:
+    """The table that comes with meritree; its ``source`` says what it was fitted to."""
+    text = resources.files(__package__).joinpath("priors.json").read_text(encoding="utf-8")
+    return PriorTable.from_json(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class Schedule:
     ``(prior_k / prior_0) ** power * (1 + k / wide) ** -fall``; the n-th edit taken from a
     line is worth ``(1 + n / line_wide) ** -line_fall`` of the first.
 
+    ``fall`` and ``power`` were fitted with the weights (benchmarks/fit_priors.py).
+
     Attributes:
         fall: 0 lets wide templates flood a line, 1 makes their total grow like a logarithm.
         wide: edits of a template before the fall is felt.
@@ -38,9 +40,9 @@ class Schedule:
         line_fall, line_wide: the same for all edits of a line together.
     """
 
-    fall: float = 0.5
+    fall: float = 1.1
     wide: float = 1.0
-    power: float = 1.0
+    power: float = 0.6
     line_fall: float = 0.0
     line_wide: float = 8.0
 

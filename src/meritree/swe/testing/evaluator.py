@@ -178,7 +178,7 @@ class Evaluator:
             "op": "setup",
             "targets": [[t, self.limit(t)] for t in self.targets],
             "passing": [[t, self.limit(t)] for t in self.passing],
-            "cap": self._limits.target_cap,
+            "cap": self._cap(),
             "covering": _by_path(self.passing, seen),
             "untraced": [i for i, test in enumerate(self.passing) if test not in seen],
             "target_covering": _by_path(self.targets, seen),
@@ -205,6 +205,16 @@ class Evaluator:
             return max(limits.floor_seconds, limits.factor * max(result.seconds, usual or 0.0))
         guess = 1.0 if usual is None else max(2 * limits.floor_seconds, limits.factor * usual)
         return min(limits.baseline_seconds, guess)
+
+    def _cap(self) -> int:
+        """How many targets a failing candidate is graded by: no more than are quickly run."""
+        spent, count = 0.0, 0
+        for test in self.targets[: self._limits.target_cap]:
+            spent += self._known.results[test].seconds if test in self._known.results else 0.0
+            if count and spent > self._limits.grading_seconds:
+                break
+            count += 1
+        return count
 
     @cached_property
     def _patience(self) -> float:
@@ -294,13 +304,13 @@ def _ordered(targets: Sequence[str], known: Baseline) -> tuple[str, ...]:
     """Slow tests last, one of each way of failing before the second of any.
 
     A way of failing is the kind of exception and the function that raised it; the message
-    often holds values, so that every test would be a way of its own. Only a second or more
-    counts as slow: finer timings would make the order, and with it the search tree, differ
-    from run to run.
+    often holds values, so that every test would be a way of its own. Only orders of
+    magnitude count (a tenth of a second, a second): finer timings would make the order, and
+    with it the search tree, differ from run to run.
     """
     rank: dict[tuple[str, ...], int] = {}
     keyed = []
-    quick = sorted(targets, key=lambda t: t in known.results and known.results[t].seconds >= 1.0)
+    quick = sorted(targets, key=lambda t: _slowness(known, t))
     for test in quick:
         way: tuple[str, ...] = ()
         if test in known.results:
@@ -308,7 +318,7 @@ def _ordered(targets: Sequence[str], known: Baseline) -> tuple[str, ...]:
             last = result.frames[-1:]
             way = (result.status, result.exception, *(f"{f.path}:{f.function}" for f in last))
         rank[way] = rank.get(way, 0) + 1
-        keyed.append((rank[way], test))
+        keyed.append(((_slowness(known, test), rank[way]), test))
     return tuple(test for _, test in sorted(keyed, key=lambda pair: pair[0]))
 
 
@@ -327,6 +337,11 @@ def _known_result(known: Baseline, test: str) -> list[Any]:
     """Status, signature and credit of a test before any change; nothing where it was not run."""
     result = known.results.get(test)
     return [] if result is None else [result.status, result.signature, round(result.graded, 6)]
+
+
+def _slowness(known: Baseline, test: str) -> int:
+    seconds = known.results[test].seconds if test in known.results else 0.0
+    return (seconds >= 0.1) + (seconds >= 1.0)
 
 
 def _usual_seconds(known: Baseline, files_of: Mapping[str, str]) -> dict[str, float]:

@@ -65,7 +65,8 @@ class TestLimits:
         candidates_per_process: a persistent evaluator is replaced after so many.
         canary_every: the original code is re-run after so many candidates; 0: never (what
             candidates leave behind then goes unnoticed, except by those that pass).
-        target_cap: at most so many target tests are run to grade a failing candidate.
+        target_cap: at most so many target tests are run to grade a failing candidate,
+        grading_seconds: and no more than the baseline ran in this time (at least one).
         traced_passing: at most so many passing tests are traced line by line.
         entered_passing: of at most so many others the functions they enter are noted.
     """
@@ -81,6 +82,7 @@ class TestLimits:
     candidates_per_process: int = 400
     canary_every: int = 25
     target_cap: int = 5
+    grading_seconds: float = 0.3
     traced_passing: int = 150
     entered_passing: int = 2000
 
