@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from meritree.bench.catalogue import PACKAGES
 from meritree.bench.compare import same_program
@@ -47,6 +48,7 @@ NAMES = tuple(sorted(TEMPLATES))
 NUMBER = {name: i for i, name in enumerate(NAMES)}
 HAND = PriorTable({name: each.weight for name, each in TEMPLATES.items()})
 LINES = 35  # most suspicious lines whose edits compete
+LEAST, MOST = 3.0, 8.0  # a weight falls and rises at most by these factors
 DRAFTS = 60  # edits of one template on one line that compete
 _GLUE = str.maketrans("", "", " \n\t()'\",;\\")
 
@@ -207,6 +209,12 @@ class Model:
         pull[count:-2] = factor_strength
         pull[-2:] = 4.0
         self.pull = pull
+        # What is injected is not all that happens: templates that the faults do not need must
+        # not drown among those that they do.
+        lowest, highest = np.full((2, self.start.size), [[-np.inf], [np.inf]])
+        lowest[:count] = self.weights - math.log(LEAST)
+        highest[:count] = self.weights + math.log(MOST)
+        self.bounds = list(zip(lowest, highest, strict=True))
 
     def split(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
         count = len(NAMES)
@@ -237,10 +245,10 @@ class Model:
         total = 0.0
         for choice in data:
             scores, behind = self.scores(x, choice)
-            e = np.exp(scores - scores.max())
-            good = e * choice.right
-            total -= math.log(good.sum() / e.sum())
-            excess = e / e.sum() - good / good.sum()
+            all_mass, right_mass = logsumexp(scores), logsumexp(scores[choice.right])
+            total += all_mass - right_mass
+            excess = np.exp(scores - all_mass)
+            excess[choice.right] -= np.exp(scores[choice.right] - right_mass)
             by_template = np.bincount(choice.template, excess, count)
             slope[:count] += by_template
             live = np.flatnonzero(behind >= 0)
@@ -253,7 +261,7 @@ class Model:
     def fit(self, data: Sequence[Choice]) -> np.ndarray:
         found = minimize(
             self.loss, self.start, args=(data,), jac=True, method="L-BFGS-B",
-            options={"maxiter": 80},
+            bounds=self.bounds, options={"maxiter": 80},
         )  # fmt: skip
         return np.asarray(found.x)
 
@@ -325,7 +333,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for what was prepared")
     parser.add_argument("--table", type=Path, required=True, help="prior table to write")
     parser.add_argument("--report", type=Path, required=True, help="figures to write")
-    parser.add_argument("--strength", type=float, default=1.0, help="pull of the hand-set weights")
+    parser.add_argument("--strength", type=float, default=0.5, help="pull of the hand-set weights")
     parser.add_argument("--factor-strength", type=float, default=4.0, help="the same for factors")
     given = parser.parse_args()
     distinct = {task.diff: task for path in given.tasks for task in load(path)}

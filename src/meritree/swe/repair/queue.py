@@ -42,7 +42,7 @@ class Schedule:
 
     fall: float = 1.1
     wide: float = 1.0
-    power: float = 0.6
+    power: float = 0.75
     line_fall: float = 0.0
     line_wide: float = 8.0
 
