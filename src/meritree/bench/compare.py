@@ -190,7 +190,7 @@ def _run_task(
         lay_out(task, clean)
         shutil.copytree(clean, repo)
         inject(task, repo)
-        verdict = _Verdicts(task, clean, repo)
+        verdict = Verdicts(task, clean, repo)
         try:
             case = solver.open(repo, task)
         except (BadInput, HarnessError) as error:
@@ -205,7 +205,7 @@ def _run_task(
 
 
 def _one(
-    task: Task, case: Case, setting: Setting, seed: int, budget: int, verdict: _Verdicts
+    task: Task, case: Case, setting: Setting, seed: int, budget: int, verdict: Verdicts
 ) -> Trial:
     try:
         attempt = case.attempt(setting, seed, budget)
@@ -248,7 +248,7 @@ def _failed(task: Task, setting: Setting, seed: int, budget: int, error: str) ->
     )
 
 
-class _Verdicts:
+class Verdicts:
     """Judges patches by everything the search could not see; each distinct patch once."""
 
     def __init__(self, task: Task, clean: Path, repo: Path) -> None:

@@ -39,7 +39,7 @@ def rank_and_verify(
     others only while time is left. Verdicts in ``known`` are not taken again. Where there is
     an ``acceptance`` rule, verified candidates carry their calibrated risk.
     """
-    ranked = rank([_plausible(prepared, search, node) for node in search.found])
+    ranked = rank([plausible_patch(prepared, search, node) for node in search.found])
     nodes = {search.states[node].key: node for node in search.found}
     candidates: list[Candidate] = []
     after: tuple[TestOutcome, ...] = ()
@@ -76,7 +76,7 @@ def _check(prepared: Prepared, search: CodeSearch, node: int) -> dict[str, Any]:
     }
 
 
-def _plausible(prepared: Prepared, search: CodeSearch, node: int) -> PlausiblePatch:
+def plausible_patch(prepared: Prepared, search: CodeSearch, node: int) -> PlausiblePatch:
     files = search.files(node)
     top = max((item.factor for item in prepared.suspicion.lines), default=0.0)
     edits = search.path(node)
