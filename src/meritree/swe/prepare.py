@@ -147,7 +147,7 @@ class Prepared:
             self.catalogue,
             self.repository.sources,
             self.suspicion,
-            priors or shipped(),
+            priors or shipped(self.catalogue.templates),
             signs=self.signs,
             root=self.base,
             seed=seed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
 from types import MappingProxyType
@@ -221,9 +221,17 @@ class PriorTable:
             ) from error
 
 
+def shipped(hand_set: Mapping[str, float]) -> PriorTable:
+    """The table that comes with meritree; its ``source`` says what it was fitted to.
+
+    Templates that were added after the fit keep their ``hand_set`` weight.
+    """
+    table = _fitted()
+    return replace(table, weights={**hand_set, **table.weights})
+
+
 @lru_cache(maxsize=1)
-def shipped() -> PriorTable:
-    """The table that comes with meritree; its ``source`` says what it was fitted to."""
+def _fitted() -> PriorTable:
     text = resources.files(__package__).joinpath("priors.json").read_text(encoding="utf-8")
     return PriorTable.from_json(text)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from meritree.swe.repair.ast_text import literal
 from meritree.swe.repair.templates.base import Site, is_test, template
 from meritree.swe.repair.templates.draft import Draft, replace
+from meritree.swe.repair.templates.roles import likeness
 from meritree.swe.repair.templates.scope import size
 
 _SIMPLE = (ast.Name, ast.Constant)
@@ -15,7 +16,7 @@ _SIMPLE = (ast.Name, ast.Constant)
 
 @template("var", 5, ast.Name)
 def var(site: Site) -> Iterator[Draft]:
-    """A name becomes another variable of the function."""
+    """A name becomes another variable of the function, one that is used alike first."""
     for node in site.expressions(ast.Name):
         scope = site.scope(node)
         if node.id == scope.self_name:
@@ -23,7 +24,8 @@ def var(site: Site) -> Iterator[Draft]:
         known = node.id in scope.variables
         for name in site.variables(node):
             if name != node.id:
-                yield replace(node, name, 1.0 if known or not _called(site, node) else 0.5)
+                prior = 1.0 if known or not _called(site, node) else 0.5
+                yield replace(node, name, prior * likeness(site.source, scope, node, name))
 
 
 def _called(site: Site, node: ast.expr) -> bool:

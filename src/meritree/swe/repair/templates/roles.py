@@ -1,0 +1,114 @@
+"""What variables of a function are used as: containers, numbers; read off the syntax alone.
+
+A wrong name is mostly a name of the same kind. No types are inferred, nothing is run.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from meritree.swe.repair.context import SourceFile
+from meritree.swe.repair.templates.scope import Scope
+
+CONTAINER, NUMBER = "container", "number"
+LIKE, UNKNOWN, UNLIKE, LATER = 1.0, 0.7, 0.35, 0.2
+_TAKES_CONTAINER = frozenset(
+    {"all", "any", "dict", "enumerate", "iter", "len", "list", "max", "min", "reversed", "set"}
+    | {"sorted", "sum", "tuple", "zip"}
+)
+_MAKES_CONTAINER = (
+    ast.List,
+    ast.ListComp,
+    ast.Dict,
+    ast.DictComp,
+    ast.Set,
+    ast.SetComp,
+    ast.Tuple,
+)
+_ORDERING = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+
+
+def likeness(source: SourceFile, scope: Scope, node: ast.Name, name: str) -> float:
+    """How well variable ``name`` fits where ``node`` stands, in (0, 1].
+
+    `LIKE` if it is used as what stands there, `UNLIKE` if only as something else, `UNKNOWN` if
+    one of the two is not known, `LATER` if the loop over ``node`` is what binds it.
+    """
+    loop = source.parent(node)
+    while isinstance(loop, ast.Call):  # enumerate(node), range(len(node))
+        loop = source.parent(loop)
+    if isinstance(loop, ast.For | ast.AsyncFor) and not _inside(loop.target, node):
+        targets = {each.id for each in ast.walk(loop.target) if isinstance(each, ast.Name)}
+        if name in targets:
+            return LATER
+    roles = roles_of(scope)
+    wanted = _role(source, node)
+    own = {wanted} if wanted else roles.get(node.id, set())
+    other = roles.get(name, set())
+    if not own or not other:
+        return UNKNOWN
+    return LIKE if own & other else UNLIKE
+
+
+def roles_of(scope: Scope) -> dict[str, set[str]]:
+    """Roles of every name of a function, remembered with its file."""
+    source = scope.source
+    key = ("roles", scope.owner)
+    known = source.memo.get(key)
+    if isinstance(known, dict):
+        return known
+    roles: dict[str, set[str]] = {}
+    for node in scope.nodes:
+        if isinstance(node, ast.Name):
+            role = _role(source, node)
+            if role:
+                roles.setdefault(node.id, set()).add(role)
+        elif isinstance(node, ast.Assign):
+            made = _made(node.value)
+            for target in node.targets if made else ():
+                if isinstance(target, ast.Name):
+                    roles.setdefault(target.id, set()).add(made)
+    source.memo[key] = roles
+    return roles
+
+
+def _made(value: ast.expr) -> str:
+    if isinstance(value, _MAKES_CONTAINER):
+        return CONTAINER
+    if isinstance(value, ast.BinOp) and isinstance(value.left, _MAKES_CONTAINER):
+        return CONTAINER
+    if isinstance(value, ast.Constant) and type(value.value) in (int, float):
+        return NUMBER
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "len":
+        return NUMBER
+    return ""
+
+
+def _role(source: SourceFile, node: ast.Name) -> str:
+    """What the syntax around a name takes it for; empty when it says nothing."""
+    parent, field = source.link(node).parent, source.link(node).field
+    if isinstance(parent, ast.For | ast.AsyncFor | ast.comprehension):
+        return CONTAINER if field == "iter" else ""
+    if isinstance(parent, ast.Subscript):
+        return CONTAINER if field == "value" else ""  # an index or a key
+    if isinstance(parent, ast.Slice):
+        return NUMBER
+    if isinstance(parent, ast.Call):
+        function = parent.func
+        if field == "args" and isinstance(function, ast.Name):
+            if function.id in _TAKES_CONTAINER and len(parent.args) == 1:
+                return CONTAINER
+            return NUMBER if function.id == "range" else ""
+        return ""
+    if isinstance(parent, ast.Compare):
+        if field == "comparators" and isinstance(parent.ops[0], ast.In | ast.NotIn):
+            return CONTAINER
+        return NUMBER if isinstance(parent.ops[0], _ORDERING) else ""
+    if isinstance(parent, ast.BinOp):
+        listed = isinstance(parent.left, _MAKES_CONTAINER) and isinstance(parent.op, ast.Add)
+        return CONTAINER if listed else NUMBER
+    return NUMBER if isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.USub) else ""
+
+
+def _inside(root: ast.AST, node: ast.AST) -> bool:
+    return any(each is node for each in ast.walk(root))
