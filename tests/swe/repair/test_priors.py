@@ -124,7 +124,7 @@ def test_a_template_that_the_table_did_not_know_is_learnt() -> None:
 def test_the_table_that_comes_with_meritree_knows_every_template_and_its_source() -> None:
     table = shipped({name: each.weight for name, each in TEMPLATES.items()} | {"later": 7.0})
     assert set(table.weights) == {*TEMPLATES, "later"}
-    assert table.weights["later"] == 7.0
+    assert 7.0 / 3 <= table.weights["later"] < 7.0  # as the fit lowers wide templates
     assert "injected faults" in table.source
     assert {rule.name for rule in table.rules} == {rule.name for rule in HAND_SET_RULES}
     assert PriorTable.from_json(table.to_json()) == table
