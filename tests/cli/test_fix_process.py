@@ -98,7 +98,7 @@ def test_a_stopped_run_resumes_to_the_tree_of_a_run_that_was_not_stopped(
     meritree: Started, tmp_path: Path, how: signal.Signals
 ) -> None:
     repo = unpack(tmp_path)
-    options = ("--json", "--quiet", "--seed", "3", "--budget-tests", "400")
+    options = ("--json", "--quiet", "--seed", "3", "--budget-tests", "800")
     whole = meritree("fix", str(repo), *options, "--out", str(tmp_path / "whole"))
     assert whole.returncode == 0, whole.stderr
     out = tmp_path / "stopped"
