@@ -98,9 +98,9 @@ def test_a_stopped_run_resumes_to_the_tree_of_a_run_that_was_not_stopped(
     meritree: Started, tmp_path: Path, how: signal.Signals
 ) -> None:
     repo = unpack(tmp_path)
-    options = ("--json", "--quiet", "--seed", "3", "--budget-tests", "800")
+    options = ("--json", "--quiet", "--seed", "3", "--budget-tests", "150")
     whole = meritree("fix", str(repo), *options, "--out", str(tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
+    assert len(tree_of(tmp_path / "whole")) > 100, whole.stderr
     out = tmp_path / "stopped"
     code = "from meritree.cli.app import main; main()"
     command = [sys.executable, "-c", code, "fix", str(repo), *options, "--out", str(out)]
@@ -115,7 +115,7 @@ def test_a_stopped_run_resumes_to_the_tree_of_a_run_that_was_not_stopped(
         assert json.loads(stdout)["status"] == "interrupted"
     assert len(tree_of(out)) < len(tree_of(tmp_path / "whole"))
     resumed = meritree("resume", str(out), "--json", "--quiet")
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.returncode == whole.returncode, resumed.stderr
     assert tree_of(out) == tree_of(tmp_path / "whole")
     assert json.loads(resumed.stdout)["patch"] == json.loads(whole.stdout)["patch"]
 

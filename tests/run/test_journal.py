@@ -455,3 +455,38 @@ def test_durable_journals_behave_alike(tmp_path: Path) -> None:
     with Journal.create(path, {}, durable=True) as journal:
         assert [journal.append("step", {"number": n}) for n in range(3)] == [1, 2, 3]
     assert numbers(path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_interrupt_right_after_the_commit_loses_no_count(tmp_path: Path, many: bool) -> None:
+    """Ctrl-C can strike when the event is stored and not yet counted: the next one must fit."""
+
+    class Struck:
+        """The connection, whose write is followed by the interrupt."""
+
+        def __init__(self, inner: sqlite3.Connection) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+        def execute(self, sql: str, *arguments: object) -> sqlite3.Cursor:
+            done = self.inner.execute(sql, *arguments)
+            if sql.startswith("INSERT") or sql == "COMMIT":
+                raise KeyboardInterrupt
+            return done
+
+    with Journal.create(tmp_path / "run.db", {}) as journal:
+        journal.append("first", {})
+        whole = journal._connection
+        assert whole is not None
+        journal._connection = Struck(whole)  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt):
+            if many:
+                journal.append_many([("second", {}), ("third", {})])
+            else:
+                journal.append("second", {})
+        journal._connection = whole
+        last = journal.append("last", {})
+        assert [event.seq for event in journal.events()] == list(range(1, last + 1))
+        assert last == (4 if many else 3)

@@ -152,9 +152,12 @@ class Journal:
             seq = self._last + 1
             try:
                 connection.execute(_INSERT, (seq, time.time(), kind, text))
+                self._last = seq
             except sqlite3.Error as error:
                 raise self._refused(kind, error) from error
-            self._last = seq
+            except BaseException:
+                self._recount(connection)
+                raise
             return seq
 
     def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> range:
@@ -177,10 +180,19 @@ class Journal:
                     [(first + i, now, kind, text) for i, (kind, text) in enumerate(rows)],
                 )
                 connection.execute("COMMIT")
+                self._last = first - 1 + len(rows)
             except sqlite3.Error as error:
                 raise self._refused(f"{len(rows)} events", error) from error
-            self._last += len(rows)
+            except BaseException:
+                self._recount(connection)
+                raise
             return range(first, first + len(rows))
+
+    def _recount(self, connection: sqlite3.Connection) -> None:
+        """An interrupt (Ctrl-C) may come between a commit and our counting it: ask the file."""
+        if connection.in_transaction:
+            connection.rollback()
+        self._last = connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
 
     def _writable(self) -> sqlite3.Connection:
         if self._writer_lock is None:
