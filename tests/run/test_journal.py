@@ -481,11 +481,10 @@ def test_an_interrupt_right_after_the_commit_loses_no_count(tmp_path: Path, many
         whole = journal._connection
         assert whole is not None
         journal._connection = Struck(whole)  # type: ignore[assignment]
+        more = [("second", {}), ("third", {})] if many else [("second", {})]
+        write = journal.append_many if many else lambda events: journal.append(*events[0])
         with pytest.raises(KeyboardInterrupt):
-            if many:
-                journal.append_many([("second", {}), ("third", {})])
-            else:
-                journal.append("second", {})
+            write(more)  # type: ignore[no-untyped-call]
         journal._connection = whole
         last = journal.append("last", {})
         assert [event.seq for event in journal.events()] == list(range(1, last + 1))

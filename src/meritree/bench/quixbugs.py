@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, metavar="PATH", help="a QuixBugs checkout")
     add("--out", type=Path, default=Path("quixbugs-runs"), help="results (quixbugs-runs)")
     add("--seeds", type=int, default=5, help="runs of every program (5)")
-    add("--strategy", default="puct", help="search strategy (puct)")
+    add("--strategy", default="best-first", help="search strategy (best-first)")
     add("--budget-seconds", type=float, default=240.0, help="seconds of search a run (240)")
     add("--validate", action="store_true", help="only check the input generators")
     return parser
