@@ -70,6 +70,15 @@ def test_fix_for_people_says_verified_and_writes_no_control_character(
     assert "verified" in shown.stdout
 
 
+def test_the_run_folder_may_be_given_by_a_path_that_goes_up(
+    meritree: Started, shop: Path, tmp_path: Path
+) -> None:
+    done = meritree("fix", ".", "--out", "../run", "--json", cwd=shop)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["out"] == str(tmp_path / "run")
+    assert (tmp_path / "run" / "patch.diff").is_file()
+
+
 def test_apply_writes_the_patch_into_the_repository(
     meritree: Started, shop: Path, tmp_path: Path
 ) -> None:

@@ -158,7 +158,8 @@ def read_out(value: str | None) -> Path | None:
         return None
     if not value.strip():
         raise BadInput("--out is empty; give a new or empty folder")
-    return Path(value).expanduser().absolute()
+    # Resolved: sandbox and pytest refuse paths that leave a folder by `..`.
+    return Path(value).expanduser().resolve()
 
 
 def shown(name: str) -> str:

@@ -74,7 +74,7 @@ def resume(
         BadInput: the folder holds no run of `meritree fix`.
         JournalError: the journal is of a newer version, in use, or damaged.
     """
-    folder = RunFolder(out.expanduser().absolute())
+    folder = RunFolder(out.expanduser().resolve())
     if not folder.journal.is_file():
         raise BadInput(f"{out} holds no run (no run.db); give the --out folder of a run")
     folder.clear_work()

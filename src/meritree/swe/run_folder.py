@@ -95,7 +95,7 @@ def create(options: FixOptions) -> RunFolder:
     Raises:
         BadInput: it exists and is not an empty folder, or cannot be written.
     """
-    root = (options.out or default_folder(options.repo)).expanduser().absolute()
+    root = (options.out or default_folder(options.repo)).expanduser().resolve()
     made = tuple(folder for folder in (root, *root.parents) if not folder.exists())
     if not made:
         if not root.is_dir():
