@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a failure repeats, and a green run stays green. To look for new
+# ones: HYPOTHESIS_PROFILE=explore pytest.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", derandomize=False, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 LIBRARIES = ["numpy", "torch", "jax", "array_api_strict"]
 
