@@ -129,6 +129,16 @@ def test_a_stopped_run_resumes_to_the_tree_of_a_run_that_was_not_stopped(
     assert json.loads(resumed.stdout)["patch"] == json.loads(whole.stdout)["patch"]
 
 
+def test_resuming_an_ended_run_says_again_why_it_ended(meritree: Started, tmp_path: Path) -> None:
+    repo, out = unpack(tmp_path), tmp_path / "run"
+    options = ("--json", "--quiet", "--budget-tests", "5", "--out", str(out))
+    first = meritree("fix", str(repo), *options)
+    assert first.returncode == 1, first.stderr
+    again = meritree("resume", str(out), "--json", "--quiet")
+    assert again.returncode == 1, again.stderr
+    assert json.loads(again.stdout)["message"] == json.loads(first.stdout)["message"]
+
+
 def wait_for_nodes(process: subprocess.Popen[str], out: Path, least: int) -> None:
     """Wait until the run under way has judged some candidates."""
     while process.poll() is None:

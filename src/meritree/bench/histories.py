@@ -21,7 +21,7 @@ from meritree.bench.history_mining import Limits, collect
 from meritree.bench.judging import judge, patched_texts
 from meritree.errors import BadInput, MeritreeError
 from meritree.stats import wilson_interval
-from meritree.swe.result import FixOptions, FixResult
+from meritree.swe.result import DEFAULT_STRATEGY, FixOptions, FixResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Settings:
     python: Path
     budget_tests: int = 2000
     budget_seconds: float = 150.0
-    strategy: str = "puct"
+    strategy: str = DEFAULT_STRATEGY
     seeds: tuple[int, ...] = (0,)
 
 
@@ -325,7 +325,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--hunks", type=int, default=2, help="most places that change")
     add("--budget-tests", type=int, default=2000, help="candidate evaluations a run (2000)")
     add("--budget-seconds", type=float, default=150.0, help="seconds of search a run (150)")
-    add("--strategy", default="puct", help="search strategy")
+    add("--strategy", default=DEFAULT_STRATEGY, help=f"search strategy ({DEFAULT_STRATEGY})")
     add("--reach", action="store_true", help="only say at which place the fixes would be tried")
     add("--seeds", type=int, default=1, help="runs of every case (1)")
     return parser

@@ -24,7 +24,7 @@ from meritree.bench.judging import patched_texts
 from meritree.bench.quixbugs_inputs import GENERATORS
 from meritree.errors import BadInput, MeritreeError
 from meritree.stats import wilson_interval
-from meritree.swe.result import Candidate, FixOptions, FixResult
+from meritree.swe.result import DEFAULT_STRATEGY, Candidate, FixOptions, FixResult
 
 INPUTS = 150
 AGREEMENT = 0.999
@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, metavar="PATH", help="a QuixBugs checkout")
     add("--out", type=Path, default=Path("quixbugs-runs"), help="results (quixbugs-runs)")
     add("--seeds", type=int, default=5, help="runs of every program (5)")
-    add("--strategy", default="best-first", help="search strategy (best-first)")
+    add("--strategy", default=DEFAULT_STRATEGY, help=f"search strategy ({DEFAULT_STRATEGY})")
     add("--budget-seconds", type=float, default=240.0, help="seconds of search a run (240)")
     add("--validate", action="store_true", help="only check the input generators")
     return parser

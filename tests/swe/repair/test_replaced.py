@@ -22,9 +22,10 @@ _EDITS = ((r"\b\w+\b", "renamed"), (r"\breturn\b", "raise"), (r"==", "!="), (r"\
 def test_random_edits_give_the_parsed_tree_or_none(name: str) -> None:
     text = Path(name).read_text("utf-8")
     base, rng, used = SourceFile("a.py", text), random.Random(0), 0
+    places = [(list(re.finditer(pattern, text, re.MULTILINE)), new) for pattern, new in _EDITS]
     for _ in range(60):
-        pattern, new = rng.choice(_EDITS)
-        match = rng.choice(list(re.finditer(pattern, text, re.MULTILINE)))
+        found, new = rng.choice([each for each in places if each[0]])
+        match = rng.choice(found)
         edited = text[: match.start()] + new + text[match.end() :]
         tree = with_one_function_replaced(base, edited)
         if tree is not None:

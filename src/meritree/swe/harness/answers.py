@@ -22,6 +22,10 @@ def seen(record: Record) -> Tuple[Any, ...]:
     return record["status"], record["signature"], round(float(record["graded"]), 6)
 
 
+def fine(record: Record) -> bool:
+    return record["status"] in ("passed", "skipped")
+
+
 def coarse(record: Record) -> Tuple[str, str]:
     return record["status"], record["exception"]
 
@@ -38,13 +42,12 @@ def passed(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
 
 
 def targets_fail(answer: Dict[str, Any]) -> bool:
-    return any(r["status"] not in ("passed", "skipped") for r in answer.get("results", []))
+    return not all(fine(r) for r in answer.get("results", []))
 
 
 def any_fails(answer: Dict[str, Any], job: Dict[str, Any]) -> bool:
     asked = {t for t, _ in job["targets"]}
-    failing = [r for r in answer.get("results", []) if r["status"] not in ("passed", "skipped")]
-    return any(r["id"] in asked for r in failing)
+    return any(r["id"] in asked and not fine(r) for r in answer.get("results", []))
 
 
 def blamed(job: Dict[str, Any], error: Lost) -> Dict[str, Any]:

@@ -191,7 +191,7 @@ class Conductor:
             return answer, []
         if answer.get("died"):
             return answer, self._requeue(before)
-        self.since_canary.append((number, {"job": job, "full": full, "passed": False}))
+        self.since_canary.append((number, {"job": job, "full": full}))
         if passed(answer, job):
             confirmed = self._alone_in_full(None, full)
             self.since_canary.pop()

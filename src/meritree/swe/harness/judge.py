@@ -9,6 +9,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import limits
+from .answers import fine, seen
 from .children import Board
 from .record import Record
 from .swap import Index, NotSwappable, Swap, Swapped, locator, prepare
@@ -54,10 +55,9 @@ def run_tests(
         record = world.suite.run(test, following, seconds)
         leave_if_foreign(world)
         records.append(record)
-        status = record["status"]
-        if status == "timeout" and stop_on:
+        if record["status"] == "timeout" and stop_on:
             break
-        if stop_on == "failure" and status not in ("passed", "skipped"):
+        if stop_on == "failure" and not fine(record):
             break
         if number + 1 == probed and all(_as_before(world, r) for r in records):
             break
@@ -67,8 +67,7 @@ def run_tests(
 
 
 def _as_before(world: World, record: Record) -> bool:
-    known = world.unchanged.get(record["id"])
-    return known == (record["status"], record["signature"], round(float(record["graded"]), 6))
+    return world.unchanged.get(record["id"]) == seen(record)
 
 
 def leave_if_foreign(world: World) -> None:
@@ -100,7 +99,7 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
         world.suite.short_cut = job["short"]
         probed = job.get("probed", 0)
         results = run_tests(world, targets[:needed], board, "timeout", 0, probed)
-        if needed < len(targets) and all(_fine(r) for r in results):
+        if needed < len(targets) and all(fine(r) for r in results):
             results += run_tests(world, targets[needed:], board, "failure", needed)
         regressions: List[Record] = []
         ran = len(results)
@@ -108,7 +107,7 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
         if chosen:
             guards = run_tests(world, chosen, board, "failure", len(targets))
             ran += len(guards)
-            regressions = [r for r in guards if not _fine(r)]
+            regressions = [r for r in guards if not fine(r)]
     world.suite.places.locate = lambda code, line: line
     board.write(-1, time.monotonic() + 60.0)
     return {
@@ -121,7 +120,7 @@ def judge(world: World, job: Dict[str, Any], board: Board) -> Dict[str, Any]:
 
 
 def _guards(job: Dict[str, Any], results: List[Record]) -> List[List[Any]]:
-    mended = sum(_fine(record) for record in results)
+    mended = sum(fine(record) for record in results)
     if mended == len(job["targets"]):
         guards = job["guards"]
     elif mended and results[-1]["status"] != "timeout":
@@ -129,10 +128,6 @@ def _guards(job: Dict[str, Any], results: List[Record]) -> List[List[Any]]:
     else:
         guards = []
     return list(guards)
-
-
-def _fine(record: Record) -> bool:
-    return record["status"] in ("passed", "skipped")
 
 
 def serve_jobs(world: World) -> Any:

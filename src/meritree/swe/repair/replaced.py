@@ -11,6 +11,8 @@ import copy
 from bisect import bisect_right
 from typing import Protocol
 
+from meritree.swe.harness.wire import common_prefix, common_suffix
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -37,8 +39,8 @@ def with_one_function_replaced(near: Parsed, text: str) -> ast.Module | None:
     and the function is still one function.
     """
     old = near.text
-    start = _beginning(old, text)
-    tail = min(_end(old, text), min(len(old), len(text)) - start)
+    start = common_prefix(old, text)
+    tail = min(common_suffix(old, text), min(len(old), len(text)) - start)
     chain = _around(near, near.line_at(start), near.line_at(len(old) - tail))
     if not chain:
         return None
@@ -65,7 +67,7 @@ def with_one_function_replaced(near: Parsed, text: str) -> ast.Module | None:
 
 def common_length(a: str, b: str) -> int:
     """How many characters two texts share at the beginning and the end."""
-    return _beginning(a, b) + _end(a, b)
+    return common_prefix(a, b) + common_suffix(a, b)
 
 
 def _around(near: Parsed, first: int, last: int) -> list[Definition]:
@@ -99,25 +101,3 @@ def _spliced(tree: ast.Module, chain: list[Definition], function: ast.stmt) -> a
 
 def _newlines(text: str) -> int:
     return text.count("\n") + text.count("\r") - text.count("\r\n")
-
-
-def _beginning(a: str, b: str) -> int:
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _end(a: str, b: str) -> int:
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[len(a) - middle : len(a) - low] == b[len(b) - middle : len(b) - low]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

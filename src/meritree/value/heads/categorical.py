@@ -82,16 +82,8 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class TwoHot:
-    """A number learned by classification, written on the two atoms next to it.
-
-    Source: Schrittwieser et al. (2020), arXiv:1911.08265, appendix F.
-
-    Attributes:
-        low: smallest atom; lower targets are clipped to it.
-        high: largest atom.
-        m: number of atoms, >= 2.
-    """
+class _Classified:
+    """What heads share that learn a number by classifying it: they differ in support and target."""
 
     low: float
     high: float
@@ -105,7 +97,8 @@ class TwoHot:
 
     def value(self, raw: Array) -> Array:
         """The mean of the predicted distribution, [..., A]."""
-        return _decode(per_action(self, raw, (self.m,)), self._support(raw))
+        logits = per_action(self, raw, (self.m,))
+        return mean_judge(self._places(raw), softmax(logits))
 
     def score(self, v: Array, ctx: Array | None = None) -> Array:
         return v
@@ -121,22 +114,42 @@ class TwoHot:
         return namespace(v).sum(v * pi, axis=-1)
 
     def target(self, v1: Array, reward: Array, boot: Array, old: Any = None) -> Array:
-        """reward + boot v1 on two atoms, [..., m]."""
-        y = td.td_target(one_reward(self, reward), boot, v1)
-        return projections.two_hot(y, self._support(v1))
+        """reward + boot v1 over the bins or atoms, [..., m]."""
+        return self._written(td.td_target(one_reward(self, reward), boot, v1))
 
     def loss(self, raw_a: Array, target: Array) -> Array:
         return distributional.cross_entropy(raw_a, target)
 
     def error(self, raw_a: Array, target: Array) -> Array:
-        return mean_judge(self._support(raw_a), target - softmax(raw_a))
+        return mean_judge(self._places(raw_a), target - softmax(raw_a))
 
-    def _support(self, like: Array) -> Array:
+    def _places(self, like: Array) -> Array:
+        """[m] the value that each bin or atom stands for."""
         return projections.linear_support(self.low, self.high, self.m, like)
+
+    def _written(self, y: Array) -> Array:
+        """[..., m] a number as a distribution."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class HLGauss:
+class TwoHot(_Classified):
+    """A number learned by classification, written on the two atoms next to it.
+
+    Source: Schrittwieser et al. (2020), arXiv:1911.08265, appendix F.
+
+    Attributes:
+        low: smallest atom; lower targets are clipped to it.
+        high: largest atom.
+        m: number of atoms, >= 2.
+    """
+
+    def _written(self, y: Array) -> Array:
+        return projections.two_hot(y, self._places(y))
+
+
+@dataclass(frozen=True)
+class HLGauss(_Classified):
     """A number learned by classification, smeared over bins by a normal law.
 
     ``padding`` bins are laid beyond low and high on each side, where the truncated normal would
@@ -152,9 +165,6 @@ class HLGauss:
         padding: bins on each side; 3 suffice for ratio 0.75, 0 is the paper's support.
     """
 
-    low: float
-    high: float
-    m: int = 51
     ratio: float = 0.75
     padding: int = 3
 
@@ -170,48 +180,16 @@ class HLGauss:
         """Width of a bin, in units of value."""
         return (self.high - self.low) / (self.m - 2 * self.padding)
 
-    def features(self, actions: int) -> int:
-        return self.m * actions
+    def _places(self, like: Array) -> Array:
+        edges = self._edges(like)
+        return 0.5 * (edges[1:] + edges[:-1])
 
-    def value(self, raw: Array) -> Array:
-        """The mean of the predicted distribution, [..., A]."""
-        return _decode(per_action(self, raw, (self.m,)), self._centres(raw))
-
-    def score(self, v: Array, ctx: Array | None = None) -> Array:
-        return v
-
-    def pick(self, raw: Array, a: Array) -> Array:
-        """Logits, [..., m]."""
-        return pick_action(self, raw, a, (self.m,))
-
-    def take(self, v: Array, a: Array) -> Array:
-        return take(namespace(v), v, a)
-
-    def mix(self, v: Array, pi: Array) -> Array:
-        return namespace(v).sum(v * pi, axis=-1)
-
-    def target(self, v1: Array, reward: Array, boot: Array, old: Any = None) -> Array:
-        """reward + boot v1 over the bins, [..., m]."""
-        y = td.td_target(one_reward(self, reward), boot, v1)
-        return projections.hl_gauss(y, self._edges(v1), self.ratio * self.width)
-
-    def loss(self, raw_a: Array, target: Array) -> Array:
-        return distributional.cross_entropy(raw_a, target)
-
-    def error(self, raw_a: Array, target: Array) -> Array:
-        return mean_judge(self._centres(raw_a), target - softmax(raw_a))
+    def _written(self, y: Array) -> Array:
+        return projections.hl_gauss(y, self._edges(y), self.ratio * self.width)
 
     def _edges(self, like: Array) -> Array:
         beyond = self.padding * self.width
         return projections.linear_support(self.low - beyond, self.high + beyond, self.m + 1, like)
-
-    def _centres(self, like: Array) -> Array:
-        edges = self._edges(like)
-        return 0.5 * (edges[1:] + edges[:-1])
-
-
-def _decode(logits: Array, places: Array) -> Array:
-    return mean_judge(places, softmax(logits))
 
 
 def _check_bins(head: object, low: float, high: float, m: int) -> None:

@@ -6,7 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 
-from meritree.swe.repair.ast_text import ARITH, ATOM, BINARY_TEXT, OR, TERM
+from meritree.swe.repair.ast_text import ATOM, BINARY_TEXT, OR, TERM
 from meritree.swe.repair.context import SourceFile
 from meritree.swe.repair.templates.base import Site, is_test, template
 from meritree.swe.repair.templates.calls import call_text, is_called
@@ -262,6 +262,3 @@ def _keywords_of_file(source: SourceFile) -> dict[str, tuple[str, ...]]:
     found = {name: tuple(t for t, _ in c.most_common(8)) for name, c in counts.items()}
     source.memo["keywords of file"] = found
     return found
-
-
-assert ARITH < TERM
