@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from meritree.studies.value.tuning_complexity import (
+    bayesian_optimum,
     graph_instance,
     readout_instance,
     ridge_instance,
@@ -45,3 +46,21 @@ def test_a_threshold_dual_agrees_with_trying_every_threshold() -> None:
     instance = threshold_instance(np.random.default_rng(8), points=6)
     assert instance.bound == 16
     assert set(np.round(instance.dual.values * 6)) <= {3.0, 4.0, 5.0, 6.0}
+
+
+def test_bayesian_optimisation_finds_a_smooth_maximum_and_repeats_from_its_seed() -> None:
+    asked: list[float] = []
+
+    def utility(alpha: float) -> float:
+        asked.append(alpha)
+        return -((alpha - 0.37) ** 2)
+
+    found = bayesian_optimum(utility, 12, 4)
+    assert found == pytest.approx(0.37, abs=0.01)
+    assert len(asked) == 12
+    assert all(0.0 <= alpha < 1.0 for alpha in asked)
+    assert bayesian_optimum(utility, 12, 4) == found
+
+
+def test_bayesian_optimisation_bears_a_flat_dual() -> None:
+    assert 0.0 <= bayesian_optimum(lambda alpha: 0.5, 8, 0) < 1.0
