@@ -239,6 +239,8 @@ def main(argv: Sequence[str]) -> int:
                     raise KeyboardInterrupt  # no result: the next call runs it again
                 with path.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(asdict(runs[-1])) + "\n")
+                ended = sum(run.seed == seed for run in runs)
+                print(f"seed {seed}: {ended} of {len(names)} programs", file=sys.stderr, flush=True)
         print(f"seed {seed}: {_counts([r for r in runs if r.seed == seed])}", flush=True)
     figures = summary(runs)
     (arguments.out / "summary.json").write_text(json.dumps(figures, indent=1) + "\n")
