@@ -22,7 +22,14 @@ from meritree.bench.history_cases import (
     save_cases,
 )
 from meritree.bench.history_mining import Limits, collect, find_fixes, reproduce
-from meritree.bench.judging import changed_functions, judge, patched_texts, same_code
+from meritree.bench.judging import (
+    changed_functions,
+    compare_calls,
+    judge,
+    patched_texts,
+    same_code,
+    verdict_on_calls,
+)
 from meritree.bench.pytest_runs import run_tests
 from meritree.errors import BadInput, MeritreeError
 from meritree.swe.result import Candidate, FixOptions, FixResult
@@ -235,6 +242,28 @@ def test_a_patch_that_only_varied_calls_refute_is_left_to_a_reader(case: Case) -
     verdict = judge(case, {"prices.py": odd}, PYTHON)
     assert verdict.name in ("to-be-read", "differs"), verdict.why
     assert not verdict.right
+
+
+def test_a_recorded_difference_is_shown_though_many_varied_ones_came_first(tmp_path: Path) -> None:
+    (tmp_path / "same.py").write_text("def same(n):\n    return n\n")
+    (tmp_path / "test_same.py").write_text(
+        "from same import same\n\n\ndef test():\n    same(3)\n    same(4)\n"
+    )
+    job = {
+        "path": str(tmp_path / "same.py"),
+        "functions": ["same"],
+        "versions": {
+            "candidate": "def same(n):\n    return n if n == 3 else None\n",
+            "bug": "def same(n):\n    return None\n",
+        },
+        "seed": 0,
+    }
+    found = compare_calls(job, tmp_path, ["test_same.py"], PYTHON, 60.0)
+    assert found is not None
+    assert found["counts"]["candidate"]["varied_differ"] > 5
+    verdict = verdict_on_calls(found)
+    assert verdict.name == "differs"
+    assert "4" in verdict.why
 
 
 def test_changed_functions_are_named_and_other_changes_noticed() -> None:

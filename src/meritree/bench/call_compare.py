@@ -183,8 +183,9 @@ class Comparer:
             counts[kind] += 1
             if actual != expected:
                 counts[kind + "_differ"] += 1
-                if len(self.examples[name]) < 5:
-                    self.examples[name].append(
+                known = self.examples[name]
+                if sum(example[0] == kind for example in known) < 5:  # of each kind: both decide
+                    known.append(
                         [kind, repr(given)[:300], repr(expected)[:300], repr(actual)[:300]]
                     )
 

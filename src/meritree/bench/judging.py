@@ -213,10 +213,11 @@ def _calls(
     found = compare_calls(job, theirs, case.tests, python, seconds)
     if found is None:
         return Verdict("to-be-read", "the calls could not be recorded")
-    return _weigh(found)
+    return verdict_on_calls(found)
 
 
-def _weigh(found: Mapping[str, Any]) -> Verdict:
+def verdict_on_calls(found: Mapping[str, Any]) -> Verdict:
+    """What the comparison of `compare_calls` says of the candidate."""
     ours, bug = found["counts"]["candidate"], found["counts"]["bug"]
     compared = ours["recorded"] + ours["varied"]
     if ours["recorded_differ"]:
