@@ -244,6 +244,26 @@ def test_a_patch_that_only_varied_calls_refute_is_left_to_a_reader(case: Case) -
     assert not verdict.right
 
 
+def test_arguments_that_cannot_be_shown_are_compared(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(
+        "class Half:\n    def __repr__(self):\n        return self.missing\n\n"
+        "    def ready(self):\n        return True\n"
+    )
+    (tmp_path / "test_half.py").write_text(
+        "from half import Half\n\n\ndef test():\n    Half().ready()\n"
+    )
+    wrong = (tmp_path / "half.py").read_text().replace("True", "False")
+    job = {
+        "path": str(tmp_path / "half.py"),
+        "functions": ["Half.ready"],
+        "versions": {"candidate": wrong, "bug": wrong},
+        "seed": 0,
+    }
+    found = compare_calls(job, tmp_path, ["test_half.py"], PYTHON, 60.0)
+    assert found is not None
+    assert verdict_on_calls(found).name == "differs"
+
+
 def test_a_recorded_difference_is_shown_though_many_varied_ones_came_first(tmp_path: Path) -> None:
     (tmp_path / "same.py").write_text("def same(n):\n    return n\n")
     (tmp_path / "test_same.py").write_text(

@@ -102,6 +102,14 @@ def find_code(module_code: types.CodeType, qualname: str) -> types.CodeType | No
     return None
 
 
+def shown(value: Any) -> str:
+    """The beginning of a value's ``repr``; its kind where that raises, as half-made objects do."""
+    try:
+        return repr(value)[:300]
+    except Exception:  # noqa: BLE001 - the value's own method may raise anything
+        return f"<{type(value).__name__}>"
+
+
 class Comparer:
     """Catches the calls and counts agreement of the other versions with the developer's."""
 
@@ -185,9 +193,7 @@ class Comparer:
                 counts[kind + "_differ"] += 1
                 known = self.examples[name]
                 if sum(example[0] == kind for example in known) < 5:  # of each kind: both decide
-                    known.append(
-                        [kind, repr(given)[:300], repr(expected)[:300], repr(actual)[:300]]
-                    )
+                    known.append([kind, shown(given), shown(expected), shown(actual)])
 
     def run(
         self, frame: types.FrameType, code: types.CodeType, cells: _Cells, given: dict[str, Any]
