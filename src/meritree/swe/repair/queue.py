@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from meritree.swe.edits import Edit
@@ -99,6 +100,11 @@ class _Function:
         self.bound = self.top.bound
 
 
+@lru_cache(maxsize=64)  # a state holds no lines of its own: thousands of states live at once
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.split("\n"))
+
+
 class StateQueue:
     """Edits of one state, best first; scores may be changed while it runs."""
 
@@ -130,9 +136,6 @@ class StateQueue:
         self._bias = bias
         self._functions: dict[tuple[str, str], _Function] = {}
         self._lines: dict[tuple[str, int], _Line] = {}
-        self._texts = {
-            path: files[path].split("\n") for path in {x.path for x in lines} & set(files)
-        }
         self._seen: set[tuple[str, tuple[tuple[int, int, str], ...]]] = set()
         self._serial = 0
         self.opened = 0  # generators opened so far
@@ -144,7 +147,7 @@ class StateQueue:
         self._scale = mass * sum(w for _, w in self._weights) * _PRESENT * _MASS or 1.0
 
     def _add(self, item: LineSuspicion) -> None:
-        if item.path not in self._texts or (item.path, item.line) in self._lines:
+        if item.path not in self._files or (item.path, item.line) in self._lines:
             return
         site = Site(item.path, item.function, self._line_text(item.path, item.line))
         line = _Line(item, site)
@@ -160,7 +163,7 @@ class StateQueue:
         return Site(edit.path, edit.function, self._line_text(edit.path, edit.line))
 
     def _line_text(self, path: str, line: int) -> str:
-        texts = self._texts.get(path, [])
+        texts = _split(self._files[path]) if path in self._files else ()
         return texts[line - 1].strip() if 0 < line <= len(texts) else ""
 
     def peek(self) -> tuple[Edit, float] | None:
