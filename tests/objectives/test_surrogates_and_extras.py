@@ -54,6 +54,33 @@ def test_surrogates_have_the_values_computed_by_hand(backend: Any, surrogate: An
     assert surrogate.needs <= set(BATCH)
 
 
+@pytest.mark.parametrize("surrogate", BY_HAND, ids=str)
+def test_an_advantage_a_row_is_that_advantage_at_each_of_its_tokens(
+    backend: Any, surrogate: Any
+) -> None:
+    column = on(backend, BATCH | {"advantage": BATCH["advantage"][:, :1]})
+    got = backend.numpy(surrogate(column))
+    np.testing.assert_allclose(got, BY_HAND[surrogate], rtol=1e-12)
+    assert got.shape == (2, 3)
+    for wrong in (BATCH["advantage"][:, :2], BATCH["advantage"][:1, :1], BATCH["advantage"][:, 0]):
+        with pytest.raises(BadInput, match="advantage has shape"):
+            surrogate(on(backend, BATCH | {"advantage": wrong}))
+
+
+def test_the_gradient_of_a_response_ratio_is_the_same_by_row_and_by_token(
+    differentiable: Any,
+) -> None:
+    token = on(differentiable, BATCH)
+    row = on(differentiable, BATCH | {"advantage": BATCH["advantage"][:, :1]})
+    at = BATCH["logp"] + 1e-3  # above the upper end: clipped where the advantage is positive
+    gspo = surrogates.SeqRatio()
+    by_token = differentiable.gradient(lambda x: gspo(token | {"logp": x}), at)
+    by_row = differentiable.gradient(lambda x: gspo(row | {"logp": x}), at)
+    assert (by_row[0] == 0.0).all()
+    assert (by_row[1] != 0.0).all()
+    np.testing.assert_allclose(by_row, by_token, rtol=1e-12)
+
+
 def test_on_policy_a_wide_clip_has_the_gradient_of_reinforce(differentiable: Any) -> None:
     batch = on(differentiable, BATCH)
     at = BATCH["old_logp"]

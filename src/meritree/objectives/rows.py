@@ -16,7 +16,8 @@ Batch: TypeAlias = Mapping[str, Array]
 """Arrays by name, see `KEYS`. Padding is on the right and must hold finite numbers."""
 
 KEYS: Mapping[str, str] = {
-    # Tokens of the response. mask: 1 (or True) where the token counts, any dtype.
+    # Tokens of the response. mask: 1 (or True) where the token counts, any dtype. advantage may
+    # have one column, [B, 1]: one number for all tokens of a row.
     "logp": "B T", "logp_sg": "B T", "old_logp": "B T", "ref_logp": "B T", "ema_logp": "B T",
     "mask": "B T", "values": "B T", "values_sg": "B T", "old_values": "B T",
     "value_target_sg": "B T", "token_reward": "B T", "advantage": "B T",
@@ -38,6 +39,7 @@ In a batch of pairs the first half of the rows is preferred, the second half rej
 """
 
 _MASKS = frozenset({"mask", "cal_mask"})
+_COLUMNS = frozenset({"advantage"})  # may be one number a row, [B, 1]
 
 How: TypeAlias = Literal["token", "seq_mean", "seq_sum", "const"]
 
@@ -75,10 +77,7 @@ def read(where: str, b: Batch, *names: str) -> Any:
     arrays = [b[name] for name in names]
     xp = check(
         where,
-        **{
-            name: (x, mask_spec(x, KEYS[name]) if name in _MASKS else KEYS[name])
-            for name, x in zip(names, arrays, strict=True)
-        },
+        **{name: (x, _spec(name, x)) for name, x in zip(names, arrays, strict=True)},
     )
     for i, name in enumerate(names):
         if name in _MASKS:
@@ -126,9 +125,10 @@ def tokens(where: str, x: Array, mask: Array, /, **others: tuple[Array, str]) ->
     return xp, as_weights(xp, mask, x)
 
 
-def mean_tokens(xp: Any, x: Array, mask: Array) -> Array:
-    """Mean over the tokens of each row, 0 for a row without tokens: [B, T] -> [B]."""
-    return xp.sum(x * mask, axis=-1) / xp.clip(xp.sum(mask, axis=-1), min=1.0)
+def mean_tokens(xp: Any, x: Array, mask: Array, *, keepdims: bool = False) -> Array:
+    """Mean over the tokens of each row, 0 for a row without tokens: [B, T] -> [B] or [B, 1]."""
+    count = xp.sum(mask, axis=-1, keepdims=keepdims)
+    return xp.sum(x * mask, axis=-1, keepdims=keepdims) / xp.clip(count, min=1.0)
 
 
 def halves(where: str, x: Array) -> tuple[Array, Array]:
@@ -167,6 +167,14 @@ def within(where: str, low: float, high: float, **values: float) -> None:
     for name, value in values.items():
         if not low <= value <= high:
             raise BadInput(f"{where}: {name} is {value}; it must lie in [{low:g}, {high:g}]")
+
+
+def _spec(name: str, x: Array) -> str:
+    if name in _MASKS:
+        return mask_spec(x, KEYS[name])
+    if name in _COLUMNS and getattr(x, "shape", ())[1:] == (1,):
+        return "B 1"
+    return KEYS[name]
 
 
 def mask_spec(mask: Array, axes: str) -> str:

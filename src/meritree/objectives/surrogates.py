@@ -1,6 +1,7 @@
 """Policy losses of tokens, given advantages: clipped ratios, REINFORCE, external data, sequences.
 
-Each reads a batch and returns [B, T]; `rows.agg` makes one loss of it. Advantages are data here.
+Each reads a batch and returns [B, T]; `rows.agg` makes one loss of it. Advantages are data here,
+one a token [B, T] or one a row [B, 1].
 """
 
 from __future__ import annotations
@@ -79,10 +80,13 @@ class SeqRatio:
         xp, logp, old_logp, advantage, mask = read(
             "SeqRatio", b, "logp", "old_logp", "advantage", "mask"
         )
-        ratio = xp.exp(mean_tokens(xp, logp - old_logp, mask))[:, None]
+        ratio = xp.exp(mean_tokens(xp, logp - old_logp, mask, keepdims=True))
         # `_clipped` with both ends taken once a row rather than once a token.
         low, high = xp.clip(ratio, max=1.0 + self.hi), xp.clip(ratio, min=1.0 - self.lo)
-        return -xp.where(advantage > 0.0, low, high) * advantage
+        # Negating data rather than the loss: that has no gradient to pass on.
+        loss = xp.where(advantage > 0.0, low, high) * -advantage
+        # From one advantage a row, all but the ratio's sum has been work on rows.
+        return loss if loss.shape == logp.shape else xp.broadcast_to(loss, logp.shape)
 
 
 @dataclass(frozen=True)
