@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -232,6 +233,8 @@ def test_doctor_tells_versions_extras_and_sandboxes(capsys: pytest.CaptureFixtur
     assert found["schema"] == 1
     assert found["meritree"] == __version__
     assert all(found["core"].values())
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    assert set(found["extras"]) == set(project["project"]["optional-dependencies"])
     assert "puct" in found["strategies"]
     assert all(set(kind) == {"name", "available", "reason"} for kind in found["sandboxes"])
     assert any(kind["available"] for kind in found["sandboxes"])

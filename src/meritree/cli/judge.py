@@ -26,7 +26,7 @@ def judge(
 
     From nine verdicts on, `meritree fix` states a bound on the risk of accepting a wrong patch.
     """
-    from meritree.swe.calibration import Judged, append, default_path, read
+    from meritree.swe.calibration import FEWEST, Judged, append, default_path, read
 
     if verdict not in VERDICTS:
         raise BadInput(f"verdict {verdict!r}: say right or wrong")
@@ -37,7 +37,7 @@ def judge(
         read(path)  # a damaged journal is found before anything is added
     append(path, Judged(chosen["score"], VERDICTS[verdict], "a person", f"{run}#{candidate}"))
     known = len(read(path))
-    needed = "" if known >= 9 else "; from nine on, `meritree fix` states a risk"
+    needed = "" if known >= FEWEST else f"; from {FEWEST} on, `meritree fix` states a risk"
     print(f"noted: patch {candidate} of {run} was {verdict}; {path} holds {known} verdicts{needed}")
     return 0
 

@@ -79,10 +79,11 @@ def _learn(family: str, size: int, rng: Any, seed: int) -> Iterator[Row]:
     others = {ZERO: 0.0, ONE: 1.0 - 1e-12, RANDOM: rng.uniform()}
     drawn = [instances[i].dual for i in rng.integers(size, size=80)]
     found = tune(drawn, DELTA, bound=bound)
-    others[BAYES] = bayesian_optimum(mean_dual(drawn), EVALUATIONS, seed)
+    sampled = mean_dual(drawn)
+    others[BAYES] = bayesian_optimum(sampled, EVALUATIONS, seed)
     for system, alpha in {TUNED: found.alpha, **others}.items():
         yield Row(system, family, "utility", float(truth(alpha)))
-    short = found.value - float(mean_dual(drawn)(others[BAYES]))
+    short = found.value - float(sampled(others[BAYES]))
     yield Row(BAYES, family, "short of the sample's best", short)
     chosen = rng.integers(size, size=20)
     yield Row("dual", family, "pieces", float(np.mean([instances[i].dual.pieces for i in chosen])))

@@ -6,7 +6,7 @@ Pure functions of records; knows no process.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from .children import Lost
 from .record import Record, lost
@@ -22,7 +22,7 @@ def seen(record: Record) -> Tuple[Any, ...]:
     return record["status"], record["signature"], round(float(record["graded"]), 6)
 
 
-def fine(record: Record) -> bool:
+def fine(record: Mapping[str, Any]) -> bool:
     return record["status"] in ("passed", "skipped")
 
 

@@ -14,6 +14,7 @@ import time
 from typing import Any, Dict, List
 
 from . import limits
+from .answers import fine
 from .children import Board, Child, Lost
 from .disk import Workspace
 from .hot import Conductor
@@ -147,10 +148,10 @@ def _session(channel: Channel, board: Board, settings: Settings, request: Dict[s
         missing = [_missing(t, suite.errors) for t, _ in request["targets"] if t not in suite.items]
         known = [[t for t in part if t[0] in suite.items] for part in _parts(request)]
         results = run_tests(world, known[0], board, request["stop"])
-        fine = not missing and all(r["status"] in ("passed", "skipped") for r in results)
+        all_fine = not missing and all(map(fine, results))
         guards = []
         lost_guards = []
-        if fine or not request["stop"]:
+        if all_fine or not request["stop"]:
             lost_guards = [t for t, _ in request["guards"] if t not in suite.items]
             stop = "failure" if request["stop"] else ""
             guards = run_tests(world, known[1], board, stop, len(known[0]))

@@ -100,9 +100,13 @@ class _Function:
         self.bound = self.top.bound
 
 
-@lru_cache(maxsize=64)  # a state holds no lines of its own: thousands of states live at once
+@lru_cache(maxsize=64)  # states, of which thousands live at once, share what they have in common
 def _split(text: str) -> tuple[str, ...]:
     return tuple(text.split("\n"))
+
+
+def _stripped(lines: Sequence[str], line: int) -> str:
+    return lines[line - 1].strip() if 0 < line <= len(lines) else ""
 
 
 class StateQueue:
@@ -139,17 +143,20 @@ class StateQueue:
         self._seen: set[tuple[str, tuple[tuple[int, int, str], ...]]] = set()
         self._serial = 0
         self.opened = 0  # generators opened so far
+        # Held while the lines are added: the cache may be smaller than the number of files.
+        texts = {path: _split(files[path]) for path in {x.path for x in lines} & set(files)}
         for item in lines:
-            self._add(item)
+            if item.path in texts:
+                self._add(item, _stripped(texts[item.path], item.line))
         for function in self._functions.values():
             function.settle()
         mass = sum(line.factor for line in self._lines.values())
         self._scale = mass * sum(w for _, w in self._weights) * _PRESENT * _MASS or 1.0
 
-    def _add(self, item: LineSuspicion) -> None:
-        if item.path not in self._files or (item.path, item.line) in self._lines:
+    def _add(self, item: LineSuspicion, text: str) -> None:
+        if (item.path, item.line) in self._lines:
             return
-        site = Site(item.path, item.function, self._line_text(item.path, item.line))
+        site = Site(item.path, item.function, text)
         line = _Line(item, site)
         self._lines[item.path, item.line] = line
         self._weigh(line)
@@ -160,11 +167,8 @@ class StateQueue:
         line = self._lines.get((edit.path, edit.line))
         if line:
             return line.site
-        return Site(edit.path, edit.function, self._line_text(edit.path, edit.line))
-
-    def _line_text(self, path: str, line: int) -> str:
-        texts = _split(self._files[path]) if path in self._files else ()
-        return texts[line - 1].strip() if 0 < line <= len(texts) else ""
+        text = self._files.get(edit.path, "")
+        return Site(edit.path, edit.function, _stripped(_split(text), edit.line))
 
     def peek(self) -> tuple[Edit, float] | None:
         """The next edit with its probability, without taking it."""

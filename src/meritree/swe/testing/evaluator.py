@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from meritree.errors import BadInput, HarnessError
+from meritree.swe.harness.answers import fine
 from meritree.swe.harness.wire import difference_of, read
 from meritree.swe.testing import decode
 from meritree.swe.testing.server import Server
@@ -236,7 +237,7 @@ class Evaluator:
             self._cold.close()
             self._cold = None
             return Outcome(False, how="cold", reason_not_hot=f"{reason}; {error}")
-        bad = [r for r in answer["guards"] if r["status"] not in ("passed", "skipped")]
+        bad = [r for r in answer["guards"] if not fine(r)]
         count = len(answer["results"]) + len(answer["guards"])
         plain = {"results": answer["results"], "regressions": bad, "ran": count}
         return replace(self._outcome(plain), how="cold", reason_not_hot=reason)
@@ -296,7 +297,7 @@ class Evaluator:
 
 
 def _all_fine(records: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> bool:
-    good = {r["id"] for r in records if r["status"] in ("passed", "skipped")}
+    good = {r["id"] for r in records if fine(r)}
     return all(t in good for t in targets)
 
 
