@@ -10,11 +10,37 @@ from __future__ import annotations
 
 import random
 from array import array
+from dataclasses import dataclass
 
 from meritree.search.features import SweFeatures, similarity
 from meritree.search.tree import Node, Tree
 
-_UNKNOWN = -1.0
+_AT_ONCE = 4  # similarities between two looks at the frontier, measured to be fastest
+
+
+@dataclass(slots=True)
+class _Known:
+    """What has been computed of one node.
+
+    Attributes:
+        likeness: similarity to each node of the sample by its place there; 0 where not computed.
+        missing: places not computed yet, the next one last. (A node's own place is skipped.)
+        total: sum of ``likeness``.
+    """
+
+    likeness: array[float]
+    missing: array[int]
+    total: float = 0.0
+
+    def renew(self, place: int) -> bool:
+        """Another node took this place of the sample; whether that changes ``total``."""
+        if place not in self.missing:
+            self.missing.append(place)
+        if not self.likeness[place]:
+            return False
+        self.likeness[place] = 0.0
+        self.total = sum(self.likeness)
+        return True
 
 
 class Diversity:
@@ -25,59 +51,60 @@ class Diversity:
         self._random = random.Random(f"diversity:{seed}")
         self._sample: list[int] = []
         self._places: dict[int, int] = {}
-        self._known: dict[int, array[float]] = {}
+        self._known: dict[int, _Known] = {}
         self._seen = 0
 
-    def expanded(self, node: Node) -> bool:
-        """Note that ``node`` got its first child; True if the sample (and all scores) changed.
+    def expanded(self, node: Node) -> list[int]:
+        """Note that ``node`` got its first child; the other nodes whose `upper` rises by that.
 
         Nodes whose files are not known take no part: there is nothing to compare.
         """
         if not isinstance(node.features, SweFeatures) or not node.features.files:
-            return False
+            return []
         self._seen += 1
         place = len(self._sample)
         if place < self._size:
             self._sample.append(node.id)
             for known in self._known.values():
-                known.append(_UNKNOWN)
+                known.likeness.append(0.0)
+                known.missing.append(place)
+            changed = list(self._known)
         else:
             place = self._random.randrange(self._seen)
             if place >= self._size:
-                return False
-            del self._places[self._sample[place]]
+                return []
+            left = self._sample[place]
+            del self._places[left]
             self._sample[place] = node.id
-            for known in self._known.values():
-                known[place] = _UNKNOWN
+            changed = [n for n, known in self._known.items() if known.renew(place) or n == left]
         self._places[node.id] = place
-        return True
+        return changed
 
     def upper(self, node: Node) -> float:
         """An upper bound in [0, 1]: similarities not yet computed count as 0."""
         others = len(self._sample) - (node.id in self._places)
-        if not others:
-            return 1.0
         known = self._known.get(node.id)
-        if known is None:
-            return 1.0
-        own = self._places.get(node.id)
-        total = sum(
-            likeness for place, likeness in enumerate(known) if likeness > 0.0 and place != own
-        )
-        return 1.0 - total / others
+        return 1.0 - known.total / others if known is not None and others else 1.0
 
     def refine(self, tree: Tree, node: Node) -> bool:
-        """Compute one more similarity; False if all are known, so that `upper` is exact."""
+        """Compute a few more similarities; False if all were known, so that `upper` is exact."""
         known = self._known.get(node.id)
         if known is None:
-            known = self._known[node.id] = array("d", [_UNKNOWN]) * len(self._sample)
-        own = self._places.get(node.id)
-        for place, likeness in enumerate(known):
-            if likeness == _UNKNOWN and place != own:
-                other = tree.raw[self._sample[place]]
-                known[place] = similarity(node.features.files, other.features.files)
-                return True
-        return False
+            size = len(self._sample)
+            known = self._known[node.id] = _Known(
+                array("d", [0.0]) * size, array("i", range(size - 1, -1, -1))
+            )
+        missing = known.missing
+        if not missing:
+            return False
+        own, raw, mine = self._places.get(node.id), tree.raw, node.features.files
+        for _ in range(min(_AT_ONCE, len(missing))):
+            place = missing.pop()
+            if place != own:
+                other = raw[self._sample[place]].features
+                known.likeness[place] = similarity(mine, other.files)
+        known.total = sum(known.likeness)
+        return True
 
     def forget(self, node: Node) -> None:
         """The node takes no more children: what is known of it is not needed any more."""

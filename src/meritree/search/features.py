@@ -98,17 +98,34 @@ def _matched(a: str, b: str) -> int:
     todo = [(0, len(a), 0, len(b))]
     while todo:
         a_from, a_to, b_from, b_to = todo.pop()
-        size = start = 0
-        i = a_from
-        while i + size < a_to:
-            if b.find(a[i : i + size + 1], b_from, b_to) >= 0:
-                size += 1
-                start = i
-            else:
-                i += 1
+        size, start, found = _longest(a, a_from, a_to, b, b_from, b_to)
+        total += size
         if size:
-            found = b.find(a[start : start + size], b_from, b_to)
-            total += size
-            todo.append((a_from, start, b_from, found))
-            todo.append((start + size, a_to, found + size, b_to))
+            if a_from < start and b_from < found:
+                todo.append((a_from, start, b_from, found))
+            if start + size < a_to and found + size < b_to:
+                todo.append((start + size, a_to, found + size, b_to))
     return total
+
+
+def _longest(
+    a: str, a_from: int, a_to: int, b: str, b_from: int, b_to: int
+) -> tuple[int, int, int]:
+    """The longest common block of a[a_from:a_to] and b[b_from:b_to]: size, start in a, in b."""
+    size = start = found = 0
+    i = a_from
+    while i + size < a_to:
+        half = size >> 1
+        # A longer block that starts at i ... i + half holds this piece.
+        if half and b.find(a[i + half : i + size + 1], b_from, b_to) < 0:
+            i += half + 1
+            continue
+        at = b.find(a[i : i + size + 1], b_from, b_to)
+        if at < 0:
+            i += 1
+            continue
+        size += 1
+        while i + size < a_to and at + size < b_to and a[i + size] == b[at + size]:
+            size += 1
+        start, found = i, at
+    return size, start, found

@@ -237,11 +237,10 @@ class MoatlessScorer:
         self._set = settings
         self._diversity = Diversity(settings.sample, seed)
         self._on_finished: set[int] = set()
-        self._rest: dict[int, float] = {}  # `_fixed` of nodes that came near the top
+        self._kept: dict[int, tuple[tuple[int, int, bool, bool], float]] = {}
 
     def score(self, tree: Tree, node: Node) -> float:
         """A bound: N(s) is taken `later`, similarities not yet computed as 0."""
-        self._rest.pop(node.id, None)
         score = self._fixed(tree, node)
         if self._set.diversity and _features(node).files:
             score += self._set.diversity * self._diversity.upper(node)
@@ -251,12 +250,10 @@ class MoatlessScorer:
         return score
 
     def sharpen(self, tree: Tree, node: Node) -> tuple[float, float, bool]:
-        """One more similarity, or the score if all are known."""
+        """A few more similarities, or the score if all are known."""
         compares = bool(self._set.diversity and _features(node).files)
         exact = not compares or not self._diversity.refine(tree, node)
-        fixed = self._rest.get(node.id)
-        if fixed is None:
-            fixed = self._rest[node.id] = self._fixed(tree, node)
+        fixed = self._fixed(tree, node)
         if compares:
             fixed += self._set.diversity * self._diversity.upper(node)
         if node.parent < 0:
@@ -271,7 +268,16 @@ class MoatlessScorer:
         return reward_of(node.own) if node.parent >= 0 else self._set.root_reward
 
     def _fixed(self, tree: Tree, node: Node) -> float:
-        """What only the node's own expansions (and a finish below it) change."""
+        """What only the node's own expansions (and a finish below it) change; remembered."""
+        stands = (
+            node.expansions, len(node.children), node.pending > 0, node.id in self._on_finished
+        )  # fmt: skip
+        kept = self._kept.get(node.id)
+        if kept is None or kept[0] != stands:
+            kept = self._kept[node.id] = (stands, self._computed(tree, node))
+        return kept[1]
+
+    def _computed(self, tree: Tree, node: Node) -> float:
         raw = tree.raw
         r = self._reward(node)
         parent = raw[node.parent] if node.parent >= 0 else None
@@ -320,16 +326,15 @@ class MoatlessScorer:
             above = node.parent
             while above >= 0 and above not in self._on_finished:
                 self._on_finished.add(above)
-                self._rest.pop(above, None)
                 above = raw[above].parent
         if node.parent < 0 or not self._set.diversity:
             return ()
         parent = raw[node.parent]
         if parent.expansions >= parent.cap:
             self._diversity.forget(parent)
-            self._rest.pop(parent.id, None)
-        if len(parent.children) == 1 and self._diversity.expanded(parent):
-            return [other for other in raw if other.expansions < other.cap]
+            self._kept.pop(parent.id, None)
+        if len(parent.children) == 1:
+            return [raw[i] for i in self._diversity.expanded(parent)]
         return ()
 
     def visited(self, tree: Tree, node: Node) -> Iterable[Node]:
