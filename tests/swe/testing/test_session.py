@@ -10,7 +10,9 @@ import pytest
 from small_repos import QUICK, Bench, write
 
 from meritree.errors import BadInput
+from meritree.run.sandbox import choose
 from meritree.swe.testing import Evaluator, TestSession, detect_command, parse_command
+from meritree.swe.testing import session as session_module
 
 CODE = "def half(n):\n    return n // 3\n"
 
@@ -323,22 +325,46 @@ def test_async_and_doctest_items_run(tmp_path: Path) -> None:
         assert bench.try_("half.py", ("// 3", "// 2")).passed_all
 
 
-def test_unittest_runs_where_the_interpreter_has_no_pytest(tmp_path: Path) -> None:
-    tests = """
-        import unittest
-        from half import half
+UNITTESTS = """
+    import unittest
+    from half import half
 
-        class HalfTest(unittest.TestCase):
-            def test_half(self):
-                self.assertEqual(half(10), 5)
-            def test_zero(self):
-                self.assertEqual(half(0), 0)
-    """
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
-    )
-    python = tmp_path / "bare" / "bin" / "python"
-    root = write(tmp_path / "repo", {"half.py": CODE, "test_half.py": tests})
+    class HalfTest(unittest.TestCase):
+        def test_half(self):
+            self.assertEqual(half(10), 5)
+        def test_zero(self):
+            self.assertEqual(half(0), 0)
+"""
+
+
+def bare_python(folder: Path) -> Path:
+    """An interpreter with nothing installed."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    return folder / "bin" / "python"
+
+
+def test_an_interpreter_without_pytest_is_lent_ours(tmp_path: Path) -> None:
+    python = bare_python(tmp_path / "bare")
+    root = write(tmp_path / "repo", {"half.py": CODE, "test_half.py": UNITTESTS})
+    with TestSession.open(root, python=python, sandbox=choose("auto"), limits=QUICK) as session:
+        assert not session.notes
+        assert [i.rsplit("::")[-1] for i in session.collected] == ["test_half", "test_zero"]
+        baseline = session.baseline()
+        coverage = session.coverage(baseline.failing, ())
+        with Evaluator(session, baseline.failing, (), coverage) as evaluator:
+            outcome = evaluator.evaluate({"half.py": CODE.replace("3", "2")})
+            assert outcome.passed_all
+            assert outcome.how == "hot"
+    alone = subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False)
+    assert alone.returncode != 0
+
+
+def test_unittest_runs_as_one_program_where_our_pytest_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "lend_pytest", lambda *_: None)
+    python = bare_python(tmp_path / "bare")
+    root = write(tmp_path / "repo", {"half.py": CODE, "test_half.py": UNITTESTS})
     with TestSession.open(root, python=python, limits=QUICK) as session:
         assert "no pytest" in session.notes[0]
         baseline = session.baseline()
@@ -346,6 +372,7 @@ def test_unittest_runs_where_the_interpreter_has_no_pytest(tmp_path: Path) -> No
         assert baseline.results[failing].exception == "AssertionError"
         assert {f.path for f in baseline.results[failing].frames} >= {"test_half.py"}
         coverage = session.coverage(baseline.failing, ())
+        assert coverage.lines[failing]["half.py"] == {1, 2}
         with Evaluator(session, baseline.failing, (), coverage) as evaluator:
             assert not evaluator.evaluate({"half.py": "def half(n):\n    return 5\n"}).passed_all
             assert evaluator.evaluate({"half.py": CODE.replace("3", "2")}).passed_all

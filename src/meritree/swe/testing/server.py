@@ -12,12 +12,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meritree.errors import BadInput, HarnessError
+from meritree.errors import HarnessError
 from meritree.swe.harness.wire import Channel, Closed, Garbled, TimedOut
 from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.types import TestCommand, TestLimits
@@ -26,6 +26,7 @@ HARNESS = Path(__file__).resolve().parent.parent / "harness"
 _BOOTSTRAP = """
 import importlib.util, sys
 folder, read_fd, write_fd = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+sys.path.extend(sys.argv[4:])
 spec = importlib.util.spec_from_file_location(
     "_meritree_harness", folder + "/__init__.py", submodule_search_locations=[folder])
 package = importlib.util.module_from_spec(spec)
@@ -43,7 +44,11 @@ _LEFT_OUT = shutil.ignore_patterns(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """All that the harness processes of one session have in common."""
+    """All that the harness processes of one session have in common.
+
+    Attributes:
+        lent: folders with modules that the interpreter lacks, at the end of its path.
+    """
 
     pristine: Path
     command: TestCommand
@@ -52,6 +57,7 @@ class Setting:
     limits: TestLimits
     seed: int
     guard_network: bool = True
+    lent: tuple[Path, ...] = ()
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -108,10 +114,11 @@ class Server:
                     str(HARNESS),
                     str(its_read),
                     str(its_write),
+                    *map(str, setting.lent),
                 ],
                 cwd=self.root,
                 writable=[self.folder],
-                readable=[setting.pristine, HARNESS],
+                readable=[setting.pristine, HARNESS, *setting.lent],
                 env=env,
                 pass_fds=[its_read, its_write],
             )
@@ -206,17 +213,3 @@ def write_files(root: Path, files: Mapping[str, str]) -> None:
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8", newline="")
-
-
-def has_pytest(python: Path) -> bool:
-    """Whether pytest can be imported there.
-
-    Raises:
-        BadInput: the interpreter does not start.
-    """
-    command: Sequence[str] = [str(python), "-c", "import pytest"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BadInput(f"--python {python}: cannot be run ({error})") from None
-    return done.returncode == 0

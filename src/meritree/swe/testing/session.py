@@ -6,7 +6,6 @@ Owns the scratch copies and the processes in them. Judging candidates is `evalua
 from __future__ import annotations
 
 import random
-import shlex
 import shutil
 import tempfile
 import threading
@@ -18,10 +17,12 @@ from typing import Any
 
 from meritree.errors import BadInput, HarnessError
 from meritree.run.sandbox import choose
+from meritree.swe.repository import is_subject_path
 from meritree.swe.testing import decode, plain
 from meritree.swe.testing.detect import detect_command, detect_python
+from meritree.swe.testing.lent import can_import_pytest, lend_pytest, without_pytest
 from meritree.swe.testing.sandbox import Launcher
-from meritree.swe.testing.server import Server, Setting, has_pytest, write_files
+from meritree.swe.testing.server import Server, Setting, write_files
 from meritree.swe.testing.types import (
     Baseline,
     CollectionError,
@@ -98,21 +99,30 @@ class TestSession:
         pristine = repo_copy.resolve()
         command = command or detect_command(pristine)
         python = python or detect_python(pristine)
-        note = ""
-        if command.kind != "plain" and not has_pytest(python):
-            command, note = _without_pytest(command, python)
         folder = scratch or Path(tempfile.mkdtemp(prefix="meritree-"))
         setting = Setting(
             pristine, command, python, sandbox or choose("rlimits"), limits or TestLimits(), seed
         )
         session = cls(setting, folder, scratch is None)
-        session.notes = (note,) if note else ()
         try:
+            if command.kind != "plain" and not can_import_pytest(python):
+                session._borrow_pytest()
             session._collect()
         except BaseException:
             session.close()
             raise
         return session
+
+    def _borrow_pytest(self) -> None:
+        """Lend our pytest to an interpreter that has none, or do without."""
+        setting, python = self.setting, self.setting.python
+        lent = lend_pytest(python, self._scratch)
+        if lent is not None:
+            self.setting = replace(setting, lent=(lent,))
+            return
+        self.command, note = without_pytest(setting.command, python)
+        self.setting = replace(setting, command=self.command)
+        self.notes = (note,)
 
     def __enter__(self) -> TestSession:
         return self
@@ -318,8 +328,7 @@ class TestSession:
         all that is needed to know which changes they guard.
         """
         if self.command.kind == "plain":
-            known = self.known_baseline()
-            return Coverage({i: _frame_lines(known.results[i]) for i in failing}, {}, (), ())
+            return self._plain_coverage(failing)
         known = self._known or self.baseline()
         quick = [i for i in passing if known.results[i].seconds < 1.0]
         count = min(len(quick), self.limits.traced_passing)
@@ -343,6 +352,15 @@ class TestSession:
             lost,
             self._entered(entered, known),
         )
+
+    def _plain_coverage(self, failing: Sequence[str]) -> Coverage:
+        """The lines of tracebacks; where none is in code that may change, every line of it."""
+        known = self.known_baseline()
+        lines = {i: _frame_lines(known.results[i]) for i in failing}
+        if not any(is_subject_path(path) for found in lines.values() for path in found):
+            everywhere = _all_lines(self.setting.pristine)
+            lines = {i: {**everywhere, **found} for i, found in lines.items()}
+        return Coverage(lines, {}, (), ())
 
     def _entered(
         self, tests: Sequence[str], known: Baseline
@@ -407,28 +425,6 @@ class TestSession:
         return _verdict(targets, must_pass, seen, time.monotonic() - started)
 
 
-def _without_pytest(command: TestCommand, python: Path) -> tuple[TestCommand, str]:
-    """How the tests are run where the interpreter has no pytest, and what to say about it.
-
-    Raises:
-        BadInput: the tests are not unittest's.
-    """
-    install = f"`{python} -m pip install pytest`"
-    if command.kind != "unittest":
-        raise BadInput(
-            f"{python} cannot import pytest; install it there ({install}) or name another "
-            "interpreter with --python"
-        )
-    words = shlex.split(command.text)[3:] or ["discover"]
-    plain_command = replace(
-        command, kind="plain", arguments=(str(python), "-m", "unittest", *words)
-    )
-    return plain_command, (
-        f"{python} has no pytest: all tests run as one program and every candidate in a new "
-        f"process, about one a second; {install} makes it some hundred times faster"
-    )
-
-
 def _verdict(
     targets: Sequence[str],
     must_pass: Sequence[str],
@@ -462,6 +458,17 @@ def _frame_lines(result: TestResult) -> dict[str, frozenset[int]]:
     for frame in result.frames:
         lines.setdefault(frame.path, set()).add(frame.line)
     return {path: frozenset(numbers) for path, numbers in lines.items()}
+
+
+def _all_lines(root: Path) -> dict[str, frozenset[int]]:
+    """Every line of every file below ``root`` that a repair may change."""
+    found: dict[str, frozenset[int]] = {}
+    for file in sorted(root.rglob("*.py")):
+        path = file.relative_to(root).as_posix()
+        if is_subject_path(path) and file.is_file():
+            count = len(file.read_bytes().splitlines())
+            found[path] = frozenset(range(1, count + 1))
+    return found
 
 
 def _patience(session: TestSession, tests: Sequence[str]) -> float:

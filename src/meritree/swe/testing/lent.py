@@ -1,0 +1,93 @@
+"""Our own pytest, lent to an interpreter that has none.
+
+pytest and what it needs are plain Python, so a copy of ours runs wherever its version of Python
+is supported. Knows nothing about sessions or tests.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from meritree.errors import BadInput
+from meritree.swe.testing.types import TestCommand
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Imports all of it, so that the bytecode of a copy is there when the first process starts.
+_PROBE = (
+    "import sys; sys.path.extend(sys.argv[1:]); import pytest, _pytest.config as c; "
+    "from importlib.metadata import version; c.get_config(); version('pluggy')"
+)
+
+
+def can_import_pytest(python: Path, *places: Path) -> bool:
+    """Whether an interpreter can import pytest, with ``places`` at the end of its path.
+
+    Raises:
+        BadInput: the interpreter does not start.
+    """
+    command = [str(python), "-c", _PROBE, *map(str, places)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BadInput(f"--python {python}: cannot be run ({error})") from None
+    return done.returncode == 0
+
+
+def lend_pytest(python: Path, folder: Path) -> Path | None:
+    """Copy our pytest and what it needs below ``folder``; None if it does not run there."""
+    lent = folder / "lent-pytest"
+    shutil.rmtree(lent, ignore_errors=True)
+    lent.mkdir(parents=True)
+    for distribution in _with_requirements("pytest"):
+        for file in distribution.files or ():
+            # Of the metadata only names and versions: plug-ins stay those of the interpreter.
+            if (file.suffix == ".py" and ".." not in file.parts) or file.name == "METADATA":
+                target = lent / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), target)
+    return lent if can_import_pytest(python, lent) else None
+
+
+def _with_requirements(name: str) -> Iterator[importlib.metadata.Distribution]:
+    """A distribution and, once each, all that it requires here."""
+    todo, seen = [name], {name}
+    while todo:
+        try:
+            found = importlib.metadata.distribution(todo.pop())
+        except importlib.metadata.PackageNotFoundError:
+            continue  # a requirement of another version of Python
+        yield found
+        for requirement in found.requires or ():
+            match = _NAME.match(requirement)
+            if match and "extra ==" not in requirement and match.group() not in seen:
+                seen.add(match.group())
+                todo.append(match.group())
+
+
+def without_pytest(command: TestCommand, python: Path) -> tuple[TestCommand, str]:
+    """How the tests are run where ours does not run either, and what to say about it.
+
+    Raises:
+        BadInput: the tests are not unittest's.
+    """
+    install = f"`{python} -m pip install pytest`"
+    if command.kind != "unittest":
+        raise BadInput(
+            f"{python} cannot import pytest, nor run the one of meritree; install it there "
+            f"({install}) or name another interpreter with --python"
+        )
+    words = shlex.split(command.text)[3:] or ["discover"]
+    plain_command = replace(
+        command, kind="plain", arguments=(str(python), "-m", "unittest", *words)
+    )
+    return plain_command, (
+        f"{python} has no pytest: all tests run as one program and every candidate in a new "
+        f"process, about one a second; {install} makes it some hundred times faster"
+    )
