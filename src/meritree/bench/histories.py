@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from meritree.bench.history_cases import Case, load_cases, save_cases
 from meritree.bench.history_mining import Limits, collect
 from meritree.bench.judging import judge, patched_texts
 from meritree.errors import BadInput, MeritreeError
+from meritree.run.engines import Engine, Here, add_engine_options, make_engine
 from meritree.stats import wilson_interval
 from meritree.swe.result import DEFAULT_STRATEGY, FixOptions, FixResult
 
@@ -131,9 +133,15 @@ def _judged(case: Case, settings: Settings, seed: int, result: FixResult, folder
 
 
 def measure(
-    cases: Sequence[Case], settings: Settings, out: Path, say: Callable[[str], None] = print
+    cases: Sequence[Case],
+    settings: Settings,
+    out: Path,
+    say: Callable[[str], None] = print,
+    engine: Engine | None = None,
 ) -> list[CaseRun]:
     """Run what ``out/runs.jsonl`` does not hold yet; return all runs of these cases.
+
+    ``engine``: where the cases run; in this process when None.
 
     Raises:
         BadInput: the folder holds runs made with other settings.
@@ -143,19 +151,21 @@ def measure(
     path = out / "runs.jsonl"
     runs = load_runs(path)
     done = {(run.case, run.seed) for run in runs}
-    for seed in settings.seeds:
-        for case in cases:
-            if (case.name, seed) in done:
-                continue
-            run = run_case(case, settings, seed)
-            if run.status == "interrupted":
-                raise KeyboardInterrupt  # no result: the next call runs this case again
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(asdict(run)) + "\n")
-            runs.append(run)
-            say(line(run))
+    missing = [(c, s) for s in settings.seeds for c in cases if (c.name, s) not in done]
+    for _, run in (engine or Here()).each(partial(_run, settings), missing):
+        if run.status == "interrupted":
+            raise KeyboardInterrupt  # no result: the next call runs this case again
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(run)) + "\n")
+        runs.append(run)
+        say(line(run))
     wanted = {case.name for case in cases}
     return [run for run in runs if run.case in wanted and run.seed in settings.seeds]
+
+
+def _run(settings: Settings, task: tuple[Case, int]) -> CaseRun:
+    case, seed = task
+    return run_case(case, settings, seed)
 
 
 def load_runs(path: Path) -> list[CaseRun]:
@@ -281,7 +291,8 @@ def main(argv: Sequence[str]) -> int:
         strategy=arguments.strategy,
         seeds=tuple(range(arguments.seeds)),
     )
-    runs = measure(cases, settings, arguments.out, lambda text: print(text, flush=True))
+    engine = make_engine(arguments.engine, arguments.workers, arguments.ray_address)
+    runs = measure(cases, settings, arguments.out, lambda text: print(text, flush=True), engine)
     figures = summary(runs)
     (arguments.out / "summary.json").write_text(json.dumps(figures, indent=1) + "\n")
     _print_table(figures.items())
@@ -328,4 +339,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--strategy", default=DEFAULT_STRATEGY, help=f"search strategy ({DEFAULT_STRATEGY})")
     add("--reach", action="store_true", help="only say at which place the fixes would be tried")
     add("--seeds", type=int, default=1, help="runs of every case (1)")
+    add_engine_options(parser)
     return parser

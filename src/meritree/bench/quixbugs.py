@@ -17,12 +17,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from meritree.bench.judging import patched_texts
 from meritree.bench.quixbugs_inputs import GENERATORS
 from meritree.errors import BadInput, MeritreeError
+from meritree.run.engines import add_engine_options, make_engine
 from meritree.stats import wilson_interval
 from meritree.swe.result import DEFAULT_STRATEGY, Candidate, FixOptions, FixResult
 
@@ -166,6 +168,10 @@ def run_program(
     )
 
 
+def _run(data: Path, options: Mapping[str, Any], task: tuple[str, int]) -> ProgramRun:
+    return run_program(data, *task, options)
+
+
 def _right(data: Path, program: str, folder: Path, candidate: Candidate) -> bool:
     path = f"python_programs/{program}.py"
     if tuple(candidate.files) != (path,):
@@ -231,16 +237,18 @@ def main(argv: Sequence[str]) -> int:
         "budget_seconds": arguments.budget_seconds,
         "strategy": arguments.strategy,
     }
+    engine = make_engine(arguments.engine, arguments.workers, arguments.ray_address)
+    work = partial(_run, arguments.data, options)
     for seed in range(arguments.seeds):
-        for name in names:
-            if (name, seed) not in done:
-                runs.append(run_program(arguments.data, name, seed, options))
-                if runs[-1].status == "interrupted":
-                    raise KeyboardInterrupt  # no result: the next call runs it again
-                with path.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(asdict(runs[-1])) + "\n")
-                ended = sum(run.seed == seed for run in runs)
-                print(f"seed {seed}: {ended} of {len(names)} programs", file=sys.stderr, flush=True)
+        missing = [(name, seed) for name in names if (name, seed) not in done]
+        for _, run in engine.each(work, missing):
+            if run.status == "interrupted":
+                raise KeyboardInterrupt  # no result: the next call runs it again
+            runs.append(run)
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(asdict(run)) + "\n")
+            ended = sum(run.seed == seed for run in runs)
+            print(f"seed {seed}: {ended} of {len(names)} programs", file=sys.stderr, flush=True)
         print(f"seed {seed}: {_counts([r for r in runs if r.seed == seed])}", flush=True)
     figures = summary(runs)
     (arguments.out / "summary.json").write_text(json.dumps(figures, indent=1) + "\n")
@@ -256,5 +264,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, default=5, help="runs of every program (5)")
     add("--strategy", default=DEFAULT_STRATEGY, help=f"search strategy ({DEFAULT_STRATEGY})")
     add("--budget-seconds", type=float, default=240.0, help="seconds of search a run (240)")
+    add_engine_options(parser)
     add("--validate", action="store_true", help="only check the input generators")
     return parser

@@ -83,6 +83,22 @@ def fix(
             show_default=shown("workers"),
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray",
+            help="Where candidates are judged: on this machine, or on a Ray cluster.",
+            show_default=shown("engine"),
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The cluster, as for ray.init.",
+            show_default="a cluster on this machine",
+        ),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -138,7 +154,7 @@ def fix(
     """
     typed = Typed(
         issue, test, failing, python, policy, strategy, budget_tests, budget_seconds, budget_usd,
-        workers, seed, sandbox, calibration, out, json, quiet, apply,
+        workers, engine, ray_address, seed, sandbox, calibration, out, json, quiet, apply,
     )  # fmt: skip
     path = Path(repo)
     values, as_json, as_quiet = settle(path, typed)

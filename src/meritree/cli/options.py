@@ -34,6 +34,8 @@ class Typed:
     budget_seconds: float | None = None
     budget_usd: float | None = None
     workers: int | None = None
+    engine: str | None = None
+    ray_address: str | None = None
     seed: int | None = None
     sandbox: str | None = None
     calibration: str | None = None
@@ -79,6 +81,8 @@ def build(repo: Path, values: Mapping[str, Any]) -> FixOptions:
         budget_seconds=float(value("budget-seconds")),
         budget_usd=float(value("budget-usd")),
         workers=value("workers"),
+        engine=value("engine"),
+        ray_address=value("ray-address"),
         seed=value("seed"),
         sandbox=_sandbox(value("sandbox")),
         calibration=_calibration(value("calibration")),

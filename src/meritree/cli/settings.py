@@ -32,6 +32,8 @@ TYPES: Mapping[str, str] = {
 }
 ONLY_ON_COMMAND_LINE: Mapping[str, str] = {
     "apply": "a repository cannot ask to be changed; give --apply on the command line",
+    "engine": "a repository cannot send itself to a cluster; give --engine on the command line",
+    "ray-address": "a repository cannot choose a cluster; give --ray-address instead",
     "calibration": "a repository cannot vouch for its own patches; give --calibration instead",
 }
 _PATHS = ("python", "out")

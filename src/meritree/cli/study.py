@@ -14,6 +14,7 @@ from meritree.cli.session import write_json
 from meritree.errors import BadInput
 
 if TYPE_CHECKING:
+    from meritree.run.engines import Engine
     from meritree.studies.result import Result
     from meritree.studies.study import ScaleName, Study
 
@@ -28,6 +29,17 @@ def study(
         int | None, typer.Option(metavar="N", help="How many seeds.", show_default="the scale's")
     ] = None,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes side by side.")] = 1,
+    engine: Annotated[
+        str, typer.Option(metavar="local|ray", help="Where seeds are measured.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The cluster, as for ray.init.",
+            show_default="a cluster on this machine",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compare with the stored result; exit 1 if it differs.")
     ] = False,
@@ -44,6 +56,7 @@ def study(
 
     A stopped run goes on when the same command is given again.
     """
+    from meritree.run.engines import make_engine
     from meritree.studies.registry import study_named
     from meritree.studies.study import SCALES
 
@@ -53,7 +66,8 @@ def study(
     declared = study_named(name)
     folder = read_out(out) or _state_folder() / f"{declared.name}-{scale}"
     context.obj.folder = str(folder)
-    result = _measure(declared, scale, seeds, workers, folder, quiet=json)
+    chosen = make_engine(engine, workers, ray_address)
+    result = _measure(declared, scale, seeds, chosen, folder, quiet=json)
     differences = _compare(declared, result) if check else []
     if store:
         _keep(result, folder)
@@ -71,7 +85,7 @@ def _state_folder() -> Path:
 
 
 def _measure(
-    study: Study, scale: ScaleName, seeds: int | None, workers: int, folder: Path, *, quiet: bool
+    study: Study, scale: ScaleName, seeds: int | None, engine: Engine, folder: Path, *, quiet: bool
 ) -> Result:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -90,7 +104,7 @@ def _measure(
         def told(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        result = run(study, scale, seeds=seeds, out=folder, workers=workers, progress=told)
+        result = run(study, scale, seeds=seeds, out=folder, engine=engine, progress=told)
     caption = draw(study, result.rows, folder / "figure.png")
     result = replace(result, caption=caption)
     (folder / "result.json").write_text(write(result.to_json()), "utf-8")

@@ -10,20 +10,20 @@ import datetime
 import hashlib
 import importlib.util
 import json
-import multiprocessing
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from meritree import __version__
 from meritree.errors import BadInput
+from meritree.run.engines import Engine, Here
 from meritree.studies.result import Provenance, Result, judge
 from meritree.studies.rows import Rows, SeedRow
 from meritree.studies.study import ScaleName, Study, checked_row
@@ -44,7 +44,7 @@ def run(
     *,
     seeds: int | None = None,
     out: Path | None = None,
-    workers: int = 1,
+    engine: Engine | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Result:
     """Measure a study and judge its claim.
@@ -54,7 +54,7 @@ def run(
         scale: ``smoke`` or ``full``.
         seeds: how many, from 0; default: the scale's own number.
         out: folder for the rows of finished seeds; None: nothing is kept between runs.
-        workers: processes that measure seeds side by side.
+        engine: where seeds are measured; in this process when None.
         progress: called with (seeds done, seeds in all).
 
     Raises:
@@ -66,8 +66,6 @@ def run(
     count = size.seeds if seeds is None else seeds
     if count < 1:
         raise BadInput(f"--seeds {count}: a study needs at least one seed")
-    if workers < 1:
-        raise BadInput(f"--workers {workers}: at least one process must work")
     _share_compiled_code()
     # Both belong to the start: files may be edited while a long study runs.
     load, measured = _load(), commit()
@@ -75,7 +73,7 @@ def run(
     done = {seed: one for seed, one in kept.done.items() if seed < count}
     progress(len(done), count)
     todo = [seed for seed in range(count) if seed not in done]
-    for one in _measured(study, scale, todo, workers):
+    for one in _measured(study, scale, todo, engine or Here()):
         kept.add(one)
         done[one.seed] = one
         progress(len(done), count)
@@ -131,22 +129,15 @@ def commit() -> str:
 
 
 def _measured(
-    study: Study, scale: ScaleName, seeds: Iterable[int], workers: int
+    study: Study, scale: ScaleName, seeds: Iterable[int], engine: Engine
 ) -> Iterator[_Done]:
     todo = list(seeds)
-    if workers == 1 or len(todo) < 2:
+    if isinstance(engine, Here) or len(todo) < 2:
         for seed in todo:
             yield measure_seed(study, scale, seed)
         return
-    # spawn: frameworks with threads of their own do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-        waiting = [pool.submit(_measure_named, study.name, scale, seed) for seed in todo]
-        try:
-            for future in as_completed(waiting):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    for _, one in engine.each(partial(_measure_named, study.name, scale), todo):
+        yield one
 
 
 def _measure_named(name: str, scale: ScaleName, seed: int) -> _Done:

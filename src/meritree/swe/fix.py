@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from meritree.errors import BadInput, MeritreeError
+from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
 from meritree.swe.apply import apply_files
@@ -122,6 +123,7 @@ def check_options(options: FixOptions) -> None:
         raise BadInput(f"--budget-seconds {options.budget_seconds}: must be a positive number")
     if not 0 <= options.budget_usd < float("inf"):
         raise BadInput(f"--budget-usd {options.budget_usd}: must be 0 or more")
+    make_engine(options.engine, options.workers, options.ray_address)  # known, and installed
     acceptance(options.calibration)  # a journal that cannot be read is found before the search
 
 
@@ -190,6 +192,7 @@ class _Run:
             strategy=self.options.strategy,
             seed=self.options.seed,
             workers=self.options.workers,
+            testers=self.prepared.testers(),
             ledger=ledger,
             limits=SearchLimits(),
             events=self.journal,

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meritree.errors import BadInput
 from meritree.run.sandbox import Sandbox, choose
@@ -44,6 +44,9 @@ from meritree.swe.testing import (
     parse_command,
 )
 from meritree.swe.traceback_text import Frame
+
+if TYPE_CHECKING:
+    from meritree.swe.testing.remote import RayTester
 
 Say = Callable[[Progress], None]
 
@@ -98,6 +101,7 @@ class Prepared:
     catalogue: EditCatalogue
     signs: FailureSigns
     evaluators: list[Evaluator] = field(default_factory=list)
+    remote: list[RayTester] = field(default_factory=list)
 
     @property
     def sandbox_kind(self) -> str:
@@ -128,6 +132,20 @@ class Prepared:
             limits=limits,
         )
         self.evaluators.append(made)
+        return made
+
+    def testers(self) -> list[Evaluator] | list[RayTester]:
+        """As many judges as the options ask for, where they ask for them."""
+        options = self.options
+        if options.engine == "local":
+            return [self.evaluator() for _ in range(options.workers)]
+        from meritree.swe.testing.remote import pack, ray_testers
+
+        kit = pack(
+            self.session, self.sandbox.kind, self.baseline, self.coverage, self.targets, self.guards
+        )
+        made = ray_testers(kit, options.workers, options.ray_address)
+        self.remote.extend(made)
         return made
 
     def policy(
@@ -170,6 +188,9 @@ class Prepared:
         for evaluator in self.evaluators:
             evaluator.close()
         self.evaluators.clear()
+        for tester in self.remote:
+            tester.close()
+        self.remote.clear()
         self.session.close()
 
 

@@ -51,6 +51,8 @@ class FixOptions:
     budget_seconds: float = 300.0  # wall clock of the search
     budget_usd: float = 0.0
     workers: int = 1
+    engine: str = "local"  # where candidates are judged: on this machine, or on a Ray cluster
+    ray_address: str | None = None  # as for ray.init; None: a cluster on this machine
     seed: int = 0
     sandbox: str = "auto"
     calibration: Path | None = None  # journal of judged patches; None: no risk is stated
