@@ -20,6 +20,7 @@ from meritree.respond.errors import (
     ModelError,
     NotRecorded,
     Offline,
+    OutOfTokens,
     Overloaded,
     PromptTooLong,
     Rejected,
@@ -31,6 +32,8 @@ from meritree.respond.errors import (
 )
 from meritree.respond.ledgered import Ledgered, ledgered
 from meritree.respond.model import Endpoint, Model, Patience, is_priced, utf8_bytes
+from meritree.respond.openai_chat import OpenAIChat
+from meritree.respond.prices import Price, Prices, packaged_prices, read_prices
 from meritree.respond.scripted import FunctionModel, NoisyModel, ScriptedModel, echo_model
 
 __all__ = [
@@ -46,8 +49,12 @@ __all__ = [
     "NoisyModel",
     "NotRecorded",
     "Offline",
+    "OpenAIChat",
+    "OutOfTokens",
     "Overloaded",
     "Patience",
+    "Price",
+    "Prices",
     "PromptTooLong",
     "Rejected",
     "Reply",
@@ -66,6 +73,8 @@ __all__ = [
     "echo_model",
     "is_priced",
     "ledgered",
+    "packaged_prices",
+    "read_prices",
     "system",
     "tool_result",
     "user",

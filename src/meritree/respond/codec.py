@@ -6,27 +6,68 @@ Unknown keys are ignored, so that newer files can be read; a value of the wrong 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from meritree.respond.data import Message, Reply, Role, ToolCall, Usage
 
 
-def call_from_raw(identity: str, name: str, raw: str, **extra: Any) -> ToolCall:
-    """A call from its arguments as text; an empty text means no arguments."""
-    if not raw.strip():
-        return ToolCall(identity, name, {}, raw, extra=extra)
+def loads(text: str | bytes) -> Any:
+    """Parse JSON strictly: no NaN or infinity, and texts that can be written as UTF-8.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
     try:
-        arguments = json.loads(raw)
-    # RecursionError: a thousand opening brackets are a model's output like any other.
-    except (ValueError, RecursionError) as error:
-        return ToolCall(identity, name, {}, raw, f"the arguments are no JSON: {error}", extra)
+        document = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:  # a thousand opening brackets are a model's output like any other
+        raise ValueError("it is nested too deeply") from None
+    return _clean(document)
+
+
+def well_formed(text: str) -> str:
+    """``text`` with halves of surrogate pairs replaced: files and databases refuse them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return number
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else well_formed(value)
+    if isinstance(value, dict):
+        return {well_formed(key): _clean(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    return value
+
+
+def call_from_raw(
+    identity: str, name: str, raw: str, extra: Mapping[str, Any] | None = None
+) -> ToolCall:
+    """A call from its arguments as text; an empty text means no arguments."""
+    kept = dict(extra or {})
+    if not raw.strip():
+        return ToolCall(identity, name, {}, raw, extra=kept)
+    try:
+        arguments = loads(raw)
+    except ValueError as error:
+        return ToolCall(identity, name, {}, raw, f"the arguments are no JSON: {error}", kept)
     if not isinstance(arguments, dict):
         kind = type(arguments).__name__
-        return ToolCall(
-            identity, name, {}, raw, f"the arguments are no JSON object but {kind}", extra
-        )
-    return ToolCall(identity, name, arguments, raw, extra=extra)
+        problem = f"the arguments are no JSON object but {kind}"
+        return ToolCall(identity, name, {}, raw, problem, kept)
+    return ToolCall(identity, name, arguments, raw, extra=kept)
 
 
 def encode_call(call: ToolCall) -> dict[str, Any]:
@@ -53,7 +94,7 @@ def decode_call(document: Mapping[str, Any], number: int = 0) -> ToolCall:
     identity = _text(document, "id") or f"call_{number}"
     extra = document.get("extra", {})
     if _text(document, "raw"):
-        call = call_from_raw(identity, name, document["raw"], **extra)
+        call = call_from_raw(identity, name, document["raw"], extra)
         error = _text(document, "error")
         return (
             call

@@ -105,7 +105,7 @@ class Usage:
         prompt: tokens read, cached ones included.
         completion: tokens written, hidden reasoning included.
         cached: how many of ``prompt`` came from the provider's cache.
-        told: the endpoint said so; False where the counts are our upper bounds.
+        told: the endpoint said so; False where we counted ourselves.
     """
 
     prompt: int = 0

@@ -19,9 +19,12 @@ class ModelError(MeritreeError):
         may_be_billed: the endpoint may have worked (and bill) without telling: the call is paid
             at its upper bound.
         retry_after: seconds that the endpoint asked to wait, None if it did not.
+        retryable: the same request may succeed later.
+        most_retries: no more than this many, however patient we are: such failures are paid.
     """
 
     retryable: ClassVar[bool] = False
+    most_retries: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -59,12 +62,20 @@ class BrokenReply(ModelError):
     """Half a stream, no JSON, or JSON of another shape."""
 
     retryable = True
+    most_retries = 3
 
 
 class EmptyReply(ModelError):
     """A well-formed reply with neither text nor tool calls."""
 
     retryable = True
+    most_retries = 1
+
+
+class OutOfTokens(EmptyReply):
+    """All of ``max_tokens`` went into thoughts before anything was said."""
+
+    retryable = False
 
 
 class ReplyTooLong(ModelError):

@@ -93,6 +93,11 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
+def about_tokens(text: str) -> int:
+    """Roughly the tokens of English or code: a quarter of the bytes, rounded up."""
+    return -(-utf8_bytes(text) // 4)
+
+
 def prompt_bound(request: Request, count: CountTokens = utf8_bytes) -> int:
     """The most prompt tokens that ``request`` can have."""
     tools = sum(
@@ -111,7 +116,7 @@ def _message_bound(message: Message, count: CountTokens) -> int:
 
 
 def untold_usage(request: Request, reply: Reply, count: CountTokens = utf8_bytes) -> Usage:
-    """Usage where the endpoint tells none: upper bounds, marked as not told."""
+    """Usage where nobody tells it: our own count, an upper bound where ``count`` is one."""
     written = count(reply.text) + count(reply.reasoning)
     written += sum(count(call.name) + count(call.raw) for call in reply.tool_calls)
     return Usage(prompt_bound(request, count), written, told=False)

@@ -43,7 +43,8 @@ def with_retries(
         except ModelError as error:
             wait = wait_before(turn, error, patience, jitter())
             late = deadline is not None and clock() + wait > deadline
-            if not error.retryable or turn == patience.retries or late:
+            last = turn >= min(patience.retries, _most(error, patience))
+            if not error.retryable or last or late:
                 raise
             if error.retry_after is not None and error.retry_after > patience.longest:
                 raise  # coming back earlier than asked would only be refused again
@@ -56,3 +57,7 @@ def wait_before(turn: int, error: ModelError, patience: Patience, jitter: float)
     backoff = min(patience.longest, patience.first * 2.0 ** min(turn, 62))
     drawn = backoff * (0.5 + 0.5 * jitter)
     return max(drawn, error.retry_after or 0.0)
+
+
+def _most(error: ModelError, patience: Patience) -> int:
+    return patience.retries if error.most_retries is None else error.most_retries

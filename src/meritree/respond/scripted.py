@@ -16,7 +16,7 @@ from meritree.errors import BadInput
 from meritree.respond.codec import call_from_raw, decode_reply
 from meritree.respond.data import Reply, Request, ToolCall, Usage
 from meritree.respond.errors import ScriptEnded
-from meritree.respond.model import CountTokens, Model, free_bound, untold_usage, utf8_bytes
+from meritree.respond.model import CountTokens, Model, about_tokens, free_bound, untold_usage
 from meritree.run.ledger import Spending
 
 Scripted = Reply | str | Exception
@@ -45,7 +45,7 @@ class FunctionModel:
         function: Callable[[Request], Reply | str],
         name: str = "function",
         *,
-        count: CountTokens = utf8_bytes,
+        count: CountTokens = about_tokens,
     ) -> None:
         self.name = name
         self._function = function
@@ -59,7 +59,7 @@ class FunctionModel:
 
     def upper_bound(self, request: Request) -> Spending:
         """The prompt's bound and ``max_tokens``, for no money."""
-        return free_bound(request, self._count)
+        return free_bound(request)
 
 
 class ScriptedModel:
@@ -81,7 +81,7 @@ class ScriptedModel:
         name: str = "scripted",
         *,
         again: bool = False,
-        count: CountTokens = utf8_bytes,
+        count: CountTokens = about_tokens,
     ) -> None:
         self.name = name
         self.requests: list[Request] = []
@@ -135,7 +135,7 @@ class ScriptedModel:
 
     def upper_bound(self, request: Request) -> Spending:
         """The prompt's bound and ``max_tokens``, for no money."""
-        return free_bound(request, self._count)
+        return free_bound(request)
 
 
 def _line(path: Path, number: int, line: str) -> Reply:
