@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -82,12 +83,11 @@ def test_parallel_calls_never_exceed_the_budget_together() -> None:
     limit = 1000
     ledger = Ledger(Limits(tokens=limit))
     inside = threading.Barrier(2, timeout=5)
-    seen: list[int] = []
+    arrivals = itertools.count()
 
     def reply(request: Request) -> Reply:
-        if len(seen) < 2:
+        if next(arrivals) < 2:
             inside.wait()
-        seen.append(1)
         books = ledger.snapshot()
         assert books.spent.tokens + books.reserved.tokens <= limit
         return Reply("hi", usage=Usage(20, 10))
