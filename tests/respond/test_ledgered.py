@@ -150,6 +150,12 @@ def test_a_recorded_reply_costs_nothing_even_with_no_budget() -> None:
     assert ledger.snapshot().spent.usd == 0
 
 
+def test_a_reply_that_was_recorded_meanwhile_by_another_thread_costs_nothing() -> None:
+    ledger = Ledger(Limits(tokens=1000))
+    ledgered(Wire([Reply("again", usage=Usage(50, 50), replayed=True)]), ledger).ask(HELLO)
+    assert ledger.snapshot().spent.tokens == 0
+
+
 def test_a_budget_of_money_needs_a_price() -> None:
     wire = Wire([Reply("hi", usage=Usage(1, 1))], usd=float("inf"))
     with pytest.raises(BadInput, match=r"no price is known for model 'wire'.*prices"):

@@ -142,6 +142,18 @@ def test_half_a_stream_is_no_reply() -> None:
     assert caught.value.may_be_billed
 
 
+def test_a_stream_that_stops_politely_in_the_middle_is_no_reply(
+    endpoint: Any, answer: Any, stream: Any
+) -> None:
+    half = stream({"content": "half a sen"}, end="", reason="")
+    with pytest.raises(BrokenReply, match="ended in the middle"):
+        chat(endpoint(answer(200, half)).base_url, stream=True).ask(HELLO)
+    for end, reason in (("", "stop"), ("data: [DONE]\n\n", ""), ("data: [DONE]", "")):
+        whole = stream({"content": "a sentence."}, end=end, reason=reason)
+        raw = endpoint(answer(200, whole))
+        assert chat(raw.base_url, stream=True).ask(HELLO).text == "a sentence."
+
+
 def test_a_huge_stream_is_cut_off() -> None:
     service = Service(echo_model(), faults=Faults("huge"))
     with ModelServer(service) as server, pytest.raises(ReplyTooLong):
