@@ -1,10 +1,10 @@
 """Thousands of small repairs in one process: does anything grow, is anything left behind?
 
-    python benchmarks/soak.py [--tasks 2000] [--parallel 2] [--every 20] [--python PYTHON] [--out FILE]
+    python benchmarks/soak.py [--tasks 2000] [--parallel 2] [--every 20] [--python PYTHON]
 
-Of ten repositories six have a fault that is found, one a fault beyond the budget, one none; one
-run is interrupted and resumed, one repository's test leaves a daemon, a socket, a thread and
-files behind. Exit code 1 when something is left.
+Of ten repositories five have a fault in reach, one has a fault beyond the budget, two have none;
+one run is interrupted and resumed, one repository's test leaves a daemon, a socket, a thread and
+files behind. The file is written after every sample. Exit code 1 when something is left.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from meritree.bench.provenance import provenance
-from meritree.bench.soak import Sample, run
+from meritree.bench.soak import run
 
 
-def show(sample: Sample) -> None:
+def show(result: dict[str, Any]) -> None:
+    last = result["samples"][-1]
     print(
-        f"{sample.tasks:6} tasks {sample.seconds:8.1f} s  {sample.rss / 2**20:6.1f} MiB  "
-        f"{sample.descriptors:3} descriptors  {sample.processes} processes  "
-        f"{sample.temporary} temporary files",
+        f"{last['tasks']:6} tasks {last['seconds']:8.1f} s  {last['rss'] / 2**20:6.1f} MiB  "
+        f"{last['descriptors']:3} descriptors  {last['processes']} processes  "
+        f"{last['temporary']} temporary files",
         file=sys.stderr,
         flush=True,
     )
@@ -44,6 +46,13 @@ def main() -> int:
         + (" --python PYTHON" if options.python else "")
     )
     where = provenance(command, seeds=f"{options.seed} + number of the task")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+
+    def keep(result: dict[str, Any]) -> None:
+        show(result)
+        text = json.dumps({"provenance": where, **result}, indent=1)
+        options.out.write_text(text + "\n", "utf-8")
+
     result = run(
         options.tasks,
         parallel=options.parallel,
@@ -51,10 +60,8 @@ def main() -> int:
         sandbox=options.sandbox,
         python=options.python,
         seed=options.seed,
-        said=show,
+        said=keep,
     )
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"provenance": where, **result}, indent=1) + "\n", "utf-8")
     shown = {key: value for key, value in result.items() if key not in ("samples", "start")}
     print(json.dumps(shown, indent=1))
     clean = not any(result["left_behind"].values())

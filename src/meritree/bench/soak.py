@@ -112,7 +112,7 @@ def run(
     sandbox: str = "auto",
     python: Path | None = None,
     seed: int = 0,
-    said: Callable[[Sample], None] = lambda _: None,
+    said: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Repair ``tasks`` generated repositories and measure this process between batches.
 
@@ -124,7 +124,7 @@ def run(
         every: tasks between two samples.
         sandbox, python: as for `FixOptions`.
         seed: of the first task; the next has the next.
-        said: is told every sample.
+        said: is told the result so far after every sample.
 
     Raises:
         OSError: no room for a temporary folder.
@@ -138,7 +138,7 @@ def run(
     started = time.monotonic()
     common = FixOptions(repo=place, budget_tests=BUDGET, sandbox=sandbox, python=python, seed=seed)
     statuses: Counter[str] = Counter()
-    sizes: list[int] = []
+    largest = 0
     start = _sample(place, 0, started)
     samples: list[Sample] = []
     try:
@@ -147,18 +147,24 @@ def run(
                 batch = range(first, min(first + every, tasks))
                 for status, size in pool.map(lambda n: _task(place, n, common), batch):
                     statuses[status] += 1
-                    sizes.append(size)
+                    largest = max(largest, size)
                 samples.append(_sample(place, batch[-1] + 1, started))
-                said(samples[-1])
+                said(_result(start, samples, statuses, largest, parallel))
     finally:
         tempfile.tempdir = before
         shutil.rmtree(place, ignore_errors=True)
+    return _result(start, samples, statuses, largest, parallel)
+
+
+def _result(
+    start: Sample, samples: Sequence[Sample], statuses: Counter[str], largest: int, parallel: int
+) -> dict[str, Any]:
     return {
-        "tasks": tasks,
-        "seconds": round(time.monotonic() - started, 1),
+        "tasks": samples[-1].tasks,
+        "seconds": samples[-1].seconds,
         "statuses": dict(sorted(statuses.items())),
-        "largest_run_bytes": max(sizes, default=0),
-        "left_behind": left_behind(start, samples[-1], parallel) if samples else {},
+        "largest_run_bytes": largest,
+        "left_behind": left_behind(start, samples[-1], parallel),
         "growth": growth(samples),
         "start": asdict(start),
         "samples": [asdict(sample) for sample in samples],
@@ -222,8 +228,9 @@ def _task(place: Path, number: int, common: FixOptions) -> tuple[str, int]:
     """One repair of a new repository; the status and the bytes of its run's folder."""
     repo, out = place / "runs" / f"repo-{number}", place / "runs" / f"run-{number}"
     kind = number % 10
+    issue = "price(2) should be 7" if kind == 5 else ""
     _write_repository(repo, number // 10 * 6 + kind, kind)
-    options = replace(common, repo=repo, out=out, seed=common.seed + number)
+    options = replace(common, repo=repo, out=out, seed=common.seed + number, issue=issue)
     try:
         result = _stopped_and_resumed(options) if kind == 7 else fix(options)
         left = [entry.name for entry in out.iterdir() if entry.name == "work"]
@@ -235,7 +242,7 @@ def _task(place: Path, number: int, common: FixOptions) -> tuple[str, int]:
 
 def _write_repository(repo: Path, number: int, kind: int) -> None:
     repo.mkdir()
-    body = {6: _BEYOND_REACH, 9: _RIGHT}.get(kind, _FAULTS[number % len(_FAULTS)])
+    body = {5: _RIGHT, 6: _BEYOND_REACH, 9: _RIGHT}.get(kind, _FAULTS[number % len(_FAULTS)])
     text = f"def price(n):\n    return {body}\n\n\ndef fee(n):\n    return n + 1\n"
     (repo / "price.py").write_text(text, "utf-8")
     (repo / "test_price.py").write_text(_TESTS, "utf-8")
@@ -295,7 +302,9 @@ def living_descendants() -> list[int]:
     parents: dict[int, int] = {}
     for entry in os.listdir("/proc"):
         with suppress(OSError, ValueError):
-            state, parent = Path(f"/proc/{int(entry)}/stat").read_text().rsplit(")", 1)[1].split()[:2]
+            state, parent = (
+                Path(f"/proc/{int(entry)}/stat").read_text().rsplit(")", 1)[1].split()[:2]
+            )
             if state not in "ZX":
                 parents[int(entry)] = int(parent)
     found: list[int] = []
