@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--fixes", type=int, default=24, help="kills of `meritree fix`; 0: none")
     parser.add_argument("--python", type=Path, help="interpreter of the repaired repository")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where it happens (temporary files' disk)")
     parser.add_argument("--json", action="store_true", help="print the document, not the table")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results" / "faults.json"
@@ -39,6 +40,7 @@ def main() -> int:
         fixes=options.fixes,
         python=options.python,
         seed=options.seed,
+        folder=options.folder,
         said=lambda row: print(f"{row.survived} of {row.points}  {row.fault}", file=sys.stderr),
     )
     result = {"provenance": where, **document(rows)}

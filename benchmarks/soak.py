@@ -38,11 +38,15 @@ def main() -> int:
     parser.add_argument("--sandbox", default="auto")
     parser.add_argument("--python", type=Path, help="interpreter of the repositories' tests")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first task")
+    parser.add_argument("--plain", action="store_true", help="tests are a program, not pytest's")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "soak.json")
     options = parser.parse_args()
     command = (
         f"python benchmarks/soak.py --tasks {options.tasks} --parallel {options.parallel} "
         f"--every {options.every} --sandbox {options.sandbox} --seed {options.seed}"
+        + (f" --first {options.first}" if options.first else "")
+        + (" --plain" if options.plain else "")
         + (" --python PYTHON" if options.python else "")
     )
     where = provenance(command, seeds=f"{options.seed} + number of the task")
@@ -60,6 +64,8 @@ def main() -> int:
         sandbox=options.sandbox,
         python=options.python,
         seed=options.seed,
+        first=options.first,
+        plain=options.plain,
         said=keep,
     )
     shown = {key: value for key, value in result.items() if key not in ("samples", "start")}

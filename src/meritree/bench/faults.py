@@ -313,6 +313,7 @@ def measure(
     fixes: int = 0,
     python: Path | None = None,
     seed: int = 0,
+    folder: Path | None = None,
     said: Callable[[Row], None] = lambda _: None,
 ) -> list[Row]:
     """About ``points`` faults of the journal, and ``fixes`` kills of a real `meritree fix`.
@@ -322,6 +323,7 @@ def measure(
         fixes: 0 leaves the real command out.
         python: interpreter of the repaired repository's tests.
         seed: of what is drawn.
+        folder: on whose disk it happens; that of temporary files when None.
         said: is told each row.
     """
     from meritree.bench import fault_disks, fault_fix, fault_writers
@@ -334,7 +336,7 @@ def measure(
         rows.append(row)
         said(row)
 
-    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=folder) as name:
         place = Path(name)
         range_ = Range(place, seed)
         add(kill_points(range_))

@@ -11,6 +11,7 @@ import gc
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -44,6 +45,19 @@ def test_five():
 
 def test_fee():
     assert fee(3) == 4
+"""
+_PROGRAM = "check.py"
+_CALLS = """import sys
+sys.path.insert(0, ".")
+import test_price
+for name in ("test_two", "test_five", "test_fee"):
+    getattr(test_price, name)()
+try:
+    import test_untidy
+except ImportError:
+    pass
+else:
+    test_untidy.test_leaves_things_behind(None)
 """
 _UNTIDY = """
 import os, socket, subprocess, sys, tempfile, threading
@@ -112,6 +126,8 @@ def run(
     sandbox: str = "auto",
     python: Path | None = None,
     seed: int = 0,
+    first: int = 0,
+    plain: bool = False,
     said: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Repair ``tasks`` generated repositories and measure this process between batches.
@@ -123,7 +139,9 @@ def run(
         parallel: tasks at a time, each in a thread of its own.
         every: tasks between two samples.
         sandbox, python: as for `FixOptions`.
-        seed: of the first task; the next has the next.
+        seed: of task 0; the next has the next.
+        first: number of the first task; its last digit decides what kind of task it is.
+        plain: the tests are a program judged by its exit code (a third of the processor time).
         said: is told the result so far after every sample.
 
     Raises:
@@ -137,18 +155,20 @@ def run(
     tempfile.tempdir = str(temporary)
     started = time.monotonic()
     common = FixOptions(repo=place, budget_tests=BUDGET, sandbox=sandbox, python=python, seed=seed)
+    if plain:
+        common = replace(common, test_command=f"{python or sys.executable} {_PROGRAM}")
     statuses: Counter[str] = Counter()
     largest = 0
     start = _sample(place, 0, started)
     samples: list[Sample] = []
     try:
         with ThreadPoolExecutor(parallel, thread_name_prefix="soak") as pool:
-            for first in range(0, tasks, every):
-                batch = range(first, min(first + every, tasks))
+            for done in range(0, tasks, every):
+                batch = range(first + done, first + min(done + every, tasks))
                 for status, size in pool.map(lambda n: _task(place, n, common), batch):
                     statuses[status] += 1
                     largest = max(largest, size)
-                samples.append(_sample(place, batch[-1] + 1, started))
+                samples.append(_sample(place, batch[-1] + 1 - first, started))
                 said(_result(start, samples, statuses, largest, parallel))
     finally:
         tempfile.tempdir = before
@@ -246,6 +266,7 @@ def _write_repository(repo: Path, number: int, kind: int) -> None:
     text = f"def price(n):\n    return {body}\n\n\ndef fee(n):\n    return n + 1\n"
     (repo / "price.py").write_text(text, "utf-8")
     (repo / "test_price.py").write_text(_TESTS, "utf-8")
+    (repo / _PROGRAM).write_text(_CALLS, "utf-8")
     if kind == 8:
         (repo / "test_untidy.py").write_text(_UNTIDY, "utf-8")
 
