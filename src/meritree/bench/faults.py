@@ -137,9 +137,7 @@ class Range:
     def killed(self, name: str, number: int) -> tuple[Path, Child]:
         """A folder whose search was killed at a fault point."""
         folder = self.folder()
-        child = self.search(
-            folder, lambda: fault_points.strike_with(fault_points.kill_at(name, number))
-        )
+        child = self.search(folder, killing(name, number))
         return folder, child
 
     def _passings(self, folder: Path) -> Counter[str]:
@@ -161,6 +159,11 @@ class Range:
         """Size of the log when everything was written and nothing folded."""
         folder, _ = self.killed("close.begun", 1)
         return (folder / "run.db-wal").stat().st_size
+
+
+def killing(name: str, number: int) -> Strike:
+    """A strike that kills the child at the ``number``-th passing of a fault point."""
+    return lambda: fault_points.strike_with(fault_points.kill_at(name, number))
 
 
 def _in_child(folder: Path, descriptor: int, strike: Strike | None) -> None:
@@ -206,9 +209,7 @@ def kill_twice(range_: Range, points: int) -> Row:
         folder, first = range_.killed("append.committed", chance.randrange(1, 50))
         name = chance.choice(["open.connected", "append.begun", "append.committed"])
         number = 1 if name == "open.connected" else chance.randrange(1, 15)
-        second = range_.search(
-            folder, lambda n=name, k=number: fault_points.strike_with(fault_points.kill_at(n, k))
-        )
+        second = range_.search(folder, killing(name, number))
         last = Child(second.code, max(first.acknowledged, second.acknowledged), "")
         range_.judge(row, folder, last, struck=second.code == -signal.SIGKILL)
     return row
