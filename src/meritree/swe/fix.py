@@ -80,7 +80,8 @@ def resume(
         meta = journal.meta
         if meta.get("kind") != JOURNAL_KIND:
             raise BadInput(f"{folder.journal} is not the journal of a `meritree fix` run")
-        options = replace(decode_options(meta["options"]), out=folder.root)
+        options = replace(decode_options(meta.get("options", {})), out=folder.root)
+        check_options(options)
         if apply:
             options = replace(options, apply=True)
         folder.clear_work()

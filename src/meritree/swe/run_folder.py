@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from meritree.errors import BadInput, MeritreeError
+from meritree.errors import BadInput, JournalError, MeritreeError
 from meritree.swe.result import FixOptions, FixResult
 
 _PATHS = ("repo", "python", "calibration", "out")
@@ -157,7 +157,20 @@ def encode_options(options: FixOptions) -> dict[str, Any]:
 
 
 def decode_options(data: Mapping[str, Any]) -> FixOptions:
-    """Inverse of `encode_options`; unknown keys of other versions are ignored."""
+    """Inverse of `encode_options`; unknown keys of other versions are ignored.
+
+    Raises:
+        JournalError: it is something else.
+    """
+    try:
+        return _decode_options(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise JournalError(
+            f"the journal does not say what was asked for ({error!r}); start a new run"
+        ) from error
+
+
+def _decode_options(data: Mapping[str, Any]) -> FixOptions:
     known = {f.name for f in fields(FixOptions)}
     values = {key: value for key, value in data.items() if key in known}
     for name in _PATHS:
