@@ -489,3 +489,128 @@ def test_an_interrupt_right_after_the_commit_loses_no_count(tmp_path: Path, many
         last = journal.append("last", {})
         assert [event.seq for event in journal.events()] == list(range(1, last + 1))
         assert last == (4 if many else 3)
+
+
+VERSION_1 = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE event (seq INTEGER PRIMARY KEY, time REAL NOT NULL,"
+    " kind TEXT NOT NULL, payload TEXT NOT NULL)",
+)
+
+
+def test_a_journal_of_version_1_is_read_and_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    for statement in VERSION_1:
+        old.execute(statement)
+    old.execute("INSERT INTO meta VALUES ('seed', '7')")
+    old.execute("""INSERT INTO event VALUES (1, 0.5, 'step', '{"number": 0}')""")
+    old.execute("PRAGMA application_id = 0x4D545245")
+    old.execute("PRAGMA user_version = 1")
+    old.close()
+    with Journal.open(path) as journal:
+        assert journal.meta == {"seed": 7}
+        assert journal.append("step", {"number": 1}) == 2
+        assert list(journal.append_many([("step", {"number": 2})])) == [3]
+    assert numbers(path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        """UPDATE event SET payload = '{"number": 9}' WHERE seq = 2""",
+        "UPDATE event SET kind = 'other' WHERE seq = 2",
+        "UPDATE event SET time = time + 1 WHERE seq = 2",
+        "UPDATE event SET seq = 9 WHERE seq = 2",
+        "DELETE FROM event WHERE seq = 2",
+    ],
+)
+def test_an_event_that_a_bad_disk_changed_or_lost_is_named(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    fill(path, 5)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute(change)
+    with Journal.open(path) as journal:
+        events = journal.events()
+        assert next(events).payload == {"number": 0}
+        with pytest.raises(JournalError, match=r"event 2 of journal .*run\.db"):
+            next(events)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE meta SET value = '2' WHERE key = 'seed'",
+        "DELETE FROM meta",
+        "ALTER TABLE event ADD COLUMN extra TEXT",
+        "DROP TABLE event",
+        "CREATE TRIGGER t AFTER INSERT ON event BEGIN DELETE FROM event; END",
+    ],
+)
+def test_a_journal_that_is_not_as_it_was_made_is_refused(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    fill(path, 2)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute(change)
+    for read_only in (False, True):
+        with pytest.raises(JournalError, match=r"journal .*run\.db"):
+            Journal.open(path, read_only=read_only)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("SELECT count(*) FROM sqlite_master").fetchone()  # nobody holds it any more
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["[1, 2]", "7", "[" * 100_000, '{"a": 1', "\ud800".encode("utf-8", "replace").decode()],
+)
+def test_a_payload_that_is_no_json_object_is_named_not_believed(
+    payload: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.db"
+    fill(path, 1)
+    from meritree.run._journal_file import checksum
+
+    row = (2, 1.5, "step", payload)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?)", (*row, checksum(*row)))
+    with pytest.raises(JournalError, match=r"event 2 of journal"):
+        numbers(path)
+
+
+def test_deleting_a_journal_leaves_nothing_and_whoever_comes_next_has_it_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run.db"
+    journal = Journal.create(path, {})
+    journal.append("step", {})
+    journal.delete()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(JournalError, match="closed"):
+        journal.delete()
+    with Journal.create(path, {}), pytest.raises(JournalError, match="being written by"):
+        Journal.open(path)
+
+
+def test_a_lock_file_that_is_removed_while_it_is_being_locked_locks_nobody_out_or_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process may have opened the file that the first removes with its run."""
+    import fcntl
+
+    from meritree.run import _writer_lock
+    from meritree.run._writer_lock import WriterLock
+
+    guarded, lock_file = tmp_path / "run.db", tmp_path / "run.db.lock"
+    plain, removed = fcntl.flock, []
+
+    def flock(descriptor: int, how: int) -> None:
+        if not removed:
+            removed.append(lock_file.unlink())
+        plain(descriptor, how)
+
+    monkeypatch.setattr(_writer_lock.fcntl, "flock", flock)
+    lock = WriterLock.acquire(guarded)
+    assert lock_file.exists()
+    with pytest.raises(JournalError, match="being written by"):
+        WriterLock.acquire(guarded)
+    lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -101,11 +102,11 @@ def read_issue(given: str) -> str:
         return sys.stdin.read()
     if not given or "\n" in given or len(given) > 1024:
         return given
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))  # a text may begin with ~ and be too long for a name
     try:
-        if path.is_file():
+        if os.path.isfile(path):
             return path.read_bytes().decode("utf-8", "replace")
-        if path.is_dir():
+        if os.path.isdir(path):
             raise BadInput(f"--issue {given} is a folder; give a file, a text or - for stdin")
     except OSError as error:
         raise BadInput(f"--issue {given} cannot be read: {error.strerror}") from error

@@ -6,6 +6,7 @@ they choose neither a weaker sandbox nor to write the patch back.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def read_settings(repo: Path) -> dict[str, Any]:
         return {}
     try:
         table = tomllib.loads(file.read_bytes().decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{file} is not valid TOML: {error}; mend it first") from error
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from error
@@ -111,7 +112,8 @@ def _fits(kind: str, value: Any) -> bool:
 def _path(repo: Path, key: str, value: Any) -> Any:
     """Paths in the file are relative to it, not to where the command is run."""
     if key in _PATHS:
-        return str((repo / Path(value).expanduser()).absolute())
-    if key == "issue" and "\n" not in value and (repo / value).is_file():
+        # As os.path has it, `~nobody` is left as it is where there is no such user.
+        return str((repo / os.path.expanduser(value)).absolute())
+    if key == "issue" and "\n" not in value and os.path.isfile(repo / value):
         return str((repo / value).absolute())
     return value

@@ -33,25 +33,10 @@ class WriterLock:
                 missing or not writable.
         """
         path = guarded.with_name(guarded.name + ".lock")
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise JournalError(
-                f"cannot write beside journal {guarded}: {error.strerror} ({path}); give a folder "
-                "that exists, on a disk that is writable and has room"
-            ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        descriptor = _locked(guarded, path)
+        while not _is_still(path, descriptor):  # its holder removed the file with the run
             os.close(descriptor)
-            if not isinstance(error, BlockingIOError):
-                raise JournalError(
-                    f"cannot lock {path}: {error.strerror}; keep the run's folder on a local disk"
-                ) from error
-            raise JournalError(
-                f"journal {guarded} is being written by {_holder(path)}; wait for it, stop it, "
-                "or give another folder"
-            ) from None
+            descriptor = _locked(guarded, path)
         lock = cls(path, descriptor)
         # The pid is only a courtesy to the second comer: a full disk must not stop the first.
         with contextlib.suppress(OSError):
@@ -59,12 +44,14 @@ class WriterLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return lock
 
-    def release(self) -> None:
-        """Give the lock up. The file stays: removing it would let two processes lock two files."""
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lock up; ``remove`` its file with it (what it guarded is gone)."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
+                if remove:
+                    self.path.unlink()
             os.close(descriptor)
 
     def _after_fork(self) -> None:
@@ -72,6 +59,38 @@ class WriterLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _locked(guarded: Path, path: Path) -> int:
+    """A descriptor of the lock file, locked."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise JournalError(
+            f"cannot write beside journal {guarded}: {error.strerror} ({path}); give a folder "
+            "that exists, on a disk that is writable and has room"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if not isinstance(error, BlockingIOError):
+            raise JournalError(
+                f"cannot lock {path}: {error.strerror}; keep the run's folder on a local disk"
+            ) from error
+        raise JournalError(
+            f"journal {guarded} is being written by {_holder(path)}; wait for it, stop it, "
+            "or give another folder"
+        ) from None
+    return descriptor
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the locked file is the one that others will find and lock."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _holder(path: Path) -> str:

@@ -19,19 +19,25 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from meritree.errors import JournalError
-from meritree.run._writer_lock import WriterLock
-
-APPLICATION_ID = 0x4D545245  # "MTRE", in the SQLite header: tells our files from others
-SCHEMA_VERSION = 1
-_PAGE_BYTES = 4096
-_CHECKPOINT_PAGES = 4096  # fold the log into the database about every 16 MB
-_BATCH = 512  # events fetched at once, so that no read transaction outlives a call
-_SCHEMA = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE event (seq INTEGER PRIMARY KEY, time REAL NOT NULL,"
-    " kind TEXT NOT NULL, payload TEXT NOT NULL)",
+from meritree.run._journal_file import (
+    SCHEMA_VERSION,
+    build,
+    checksum,
+    connect_reader,
+    connect_writer,
+    damaged,
+    has_sums,
+    read_meta,
 )
-_INSERT = "INSERT INTO event (seq, time, kind, payload) VALUES (?, ?, ?, ?)"
+from meritree.run._writer_lock import WriterLock
+from meritree.run.fault_points import pass_by
+
+__all__ = ["SCHEMA_VERSION", "Event", "Journal"]
+
+_BATCH = 512  # events fetched at once, so that no read transaction outlives a call
+_INSERT = "INSERT INTO event (seq, time, kind, payload, sum) VALUES (?, ?, ?, ?, ?)"
+_INSERT_1 = "INSERT INTO event (seq, time, kind, payload) VALUES (?, ?, ?, ?)"
+_Row = tuple[int, float, str, str, int] | tuple[int, float, str, str]
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 T = TypeVar("T")
@@ -68,12 +74,15 @@ class Journal:
         self._writer_lock = lock
         self._mutex = threading.RLock()
         self._inherited = False
-        with self._guard("read"):
-            self.meta: Mapping[str, Any] = {
-                key: json.loads(value)
-                for key, value in connection.execute("SELECT key, value FROM meta")
-            }
-            self._last = int(connection.execute("SELECT max(seq) FROM event").fetchone()[0] or 0)
+        try:
+            with self._guard("read"):
+                self._sums = has_sums(connection)
+                self.meta: Mapping[str, Any] = read_meta(connection, self._sums)
+                last = connection.execute("SELECT max(seq) FROM event").fetchone()[0]
+                self._last = int(last or 0)
+        except BaseException:
+            connection.close()
+            raise
         _open_journals.add(self)
 
     # -- opening -------------------------------------------------------------------------
@@ -100,12 +109,13 @@ class Journal:
         ]
         lock = WriterLock.acquire(path)
         try:
+            pass_by("create.locked")
             if path.exists():
                 raise JournalError(
                     f"{path} exists already; resume that run, or give another folder for a new one"
                 )
-            _build(path, rows)
-            return cls(path, _connect_writer(path, durable), lock)
+            build(path, rows)
+            return cls(path, connect_writer(path, durable), lock)
         except BaseException:
             lock.release()
             raise
@@ -128,10 +138,12 @@ class Journal:
         if not path.is_file():
             raise JournalError(f"no journal at {path}; give the folder that `--out` named")
         if read_only:
-            return cls(path, _connect_reader(path), None)
+            return cls(path, connect_reader(path), None)
         lock = WriterLock.acquire(path)
         try:
-            return cls(path, _connect_writer(path, durable), lock)
+            connection = connect_writer(path, durable)
+            pass_by("open.connected")
+            return cls(path, connection, lock)
         except BaseException:
             lock.release()
             raise
@@ -150,14 +162,18 @@ class Journal:
         with self._mutex:
             connection = self._writable()
             seq = self._last + 1
+            row = self._row(seq, time.time(), kind, text)
+            pass_by("append.begun")
             try:
-                connection.execute(_INSERT, (seq, time.time(), kind, text))
+                connection.execute(self._insert, row)
+                pass_by("append.committed")
                 self._last = seq
             except sqlite3.Error as error:
                 raise self._refused(kind, error) from error
             except BaseException:
                 self._recount(connection)
                 raise
+            pass_by("append.counted")
             return seq
 
     def append_many(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> range:
@@ -173,13 +189,16 @@ class Journal:
             connection = self._writable()
             first = self._last + 1
             now = time.time()
+            pass_by("many.begun")
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(
-                    _INSERT,
-                    [(first + i, now, kind, text) for i, (kind, text) in enumerate(rows)],
+                    self._insert,
+                    [self._row(first + i, now, kind, text) for i, (kind, text) in enumerate(rows)],
                 )
+                pass_by("many.written")
                 connection.execute("COMMIT")
+                pass_by("many.committed")
                 self._last = first - 1 + len(rows)
             except sqlite3.Error as error:
                 raise self._refused(f"{len(rows)} events", error) from error
@@ -187,6 +206,14 @@ class Journal:
                 self._recount(connection)
                 raise
             return range(first, first + len(rows))
+
+    @property
+    def _insert(self) -> str:
+        return _INSERT if self._sums else _INSERT_1
+
+    def _row(self, seq: int, when: float, kind: str, payload: str) -> _Row:
+        row = (seq, when, kind, payload)
+        return (*row, checksum(*row)) if self._sums else row
 
     def _recount(self, connection: sqlite3.Connection) -> None:
         """An interrupt (Ctrl-C) may come between a commit and our counting it: ask the file."""
@@ -237,19 +264,27 @@ class Journal:
         Raises:
             JournalError: the file is damaged or the journal is closed.
         """
+        which = "seq, kind, payload, time" + (", sum" if self._sums else "")
+        ask = f"SELECT {which} FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
         while True:
             after = since
             rows = self._query(
-                lambda c, after=after: c.execute(  # type: ignore[misc]
-                    "SELECT seq, kind, payload, time FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
-                    (after, _BATCH),
-                ).fetchall()
+                lambda c, after=after: c.execute(ask, (after, _BATCH)).fetchall()  # type: ignore[misc]
             )
-            for seq, kind, payload, when in rows:
-                yield Event(seq, kind, _from_json(self.path, seq, payload), when)
+            for row in rows:
+                since += 1
+                yield self._event(since, row)
             if len(rows) < _BATCH:
                 return
-            since = rows[-1][0]
+
+    def _event(self, expected: int, row: tuple[Any, ...]) -> Event:
+        seq, kind, payload, when, *sums = row
+        if seq != expected:
+            raise damaged(self.path, f"read event {expected} of", ValueError("it is missing"))
+        if sums and checksum(seq, when, kind, payload) != sums[0]:
+            broken = ValueError("it does not agree with its checksum")
+            raise damaged(self.path, f"read event {seq} of", broken)
+        return Event(seq, kind, _from_json(self.path, seq, payload), when)
 
     def _query(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         with self._mutex, self._guard("read"):
@@ -259,25 +294,47 @@ class Journal:
     def _guard(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, json.JSONDecodeError) as error:
-            raise _damaged(self.path, verb, error) from error
+        except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+            raise damaged(self.path, verb, error) from error
 
     # -- closing -------------------------------------------------------------------------
 
     def close(self) -> None:
         """Fold the log into the one file and give up the writer's lock. Idempotent."""
         with self._mutex:
+            if self._fold() and self._writer_lock is not None:
+                self._writer_lock.release()
+
+    def delete(self) -> None:
+        """Close the journal and remove its files, the lock's last: nobody else can write it.
+
+        Raises:
+            JournalError: it is read-only, closed or inherited by a fork.
+        """
+        with self._mutex:
+            self._writable()
+            self._fold()
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(OSError):
+                    Path(f"{self.path}{suffix}").unlink()
+            assert self._writer_lock is not None
+            self._writer_lock.release(remove=True)
+
+    def _fold(self) -> bool:
+        """Close the connection and keep the lock; whether there was one."""
+        with self._mutex:
             connection, self._connection = self._connection, None
             if connection is None:
-                return
+                return False
+            pass_by("close.begun")
             # A failing checkpoint loses nothing: the events are in the log beside the file.
             with contextlib.suppress(sqlite3.Error):
                 if self._writer_lock is not None:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            pass_by("close.folded")
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
-            if self._writer_lock is not None:
-                self._writer_lock.release()
+            return True
 
     def __enter__(self) -> Journal:
         return self
@@ -323,125 +380,9 @@ def _to_json(what: str, path: Path, value: object) -> str:
 
 def _from_json(path: Path, seq: int, text: str) -> dict[str, Any]:
     try:
-        payload: dict[str, Any] = json.loads(text)
-    except (TypeError, json.JSONDecodeError) as error:
-        raise _damaged(path, f"read event {seq} of", error) from error
+        payload = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise damaged(path, f"read event {seq} of", error) from error
+    if not isinstance(payload, dict):
+        raise damaged(path, f"read event {seq} of", TypeError("it is no JSON object"))
     return payload
-
-
-def _damaged(path: Path, verb: str, error: Exception) -> JournalError:
-    return JournalError(
-        f"cannot {verb} journal {path}: {error}. If the file is damaged, copy it aside (with its "
-        f"{path.name}-wal), try `sqlite3 {path.name} .recover`, or start the run anew"
-    )
-
-
-def _build(path: Path, meta: list[tuple[str, str]]) -> None:
-    """Write an empty journal under a temporary name and move it to ``path``."""
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        # A log without its database is the rest of a deleted run; it must not enter this one.
-        for stale in (
-            draft,
-            path.with_name(path.name + "-wal"),
-            path.with_name(path.name + "-shm"),
-        ):
-            stale.unlink(missing_ok=True)
-        connection = sqlite3.connect(draft, isolation_level=None)
-        try:
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            for statement in _SCHEMA:
-                connection.execute(statement)
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
-            connection.execute("PRAGMA journal_mode = WAL")
-        finally:
-            connection.close()
-        os.replace(draft, path)
-    except (sqlite3.Error, OSError) as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise JournalError(
-            f"cannot create journal {path}: {error}; give `--out` a folder on a disk that is "
-            "writable and has room"
-        ) from error
-
-
-def _connect_writer(path: Path, durable: bool) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=10.0
-        )
-        try:
-            _check_identity(path, connection)
-            # NORMAL: a commit is a write() to the log, which the kernel keeps when the process
-            # is killed; only a power cut can take the last commits, never the consistency.
-            # FULL adds an fsync to each commit.
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problem != "ok":
-                raise sqlite3.DatabaseError(" ".join(problem.split()))
-            connection.execute("BEGIN IMMEDIATE")  # finds a read-only disk now, not later
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise _damaged(path, "open", error) from error
-    return connection
-
-
-def _connect_reader(path: Path) -> sqlite3.Connection:
-    """Open without writing; on a read-only disk, where SQLite can share no memory, as a still."""
-    location = path.resolve().as_uri()
-    log = path.with_name(path.name + "-wal")
-    error: sqlite3.Error | None = None
-    for options in ("?mode=ro", "?mode=ro&immutable=1"):
-        if "immutable" in options and log.exists() and log.stat().st_size:
-            break  # a still would miss the events in the log
-        try:
-            connection = sqlite3.connect(
-                location + options,
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=10.0,
-            )
-        except sqlite3.Error as failure:
-            error = failure
-            continue
-        try:
-            _check_identity(path, connection)
-        except sqlite3.OperationalError as failure:
-            connection.close()
-            error = failure
-            continue
-        except sqlite3.Error as failure:
-            connection.close()
-            error = failure
-            break
-        except JournalError:
-            connection.close()
-            raise
-        return connection
-    assert error is not None
-    raise _damaged(path, "open", error) from error
-
-
-def _check_identity(path: Path, connection: sqlite3.Connection) -> None:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != APPLICATION_ID:
-        raise JournalError(
-            f"{path} is not a Meritree journal (a database of something else, or empty); give the "
-            "folder that `--out` named"
-        )
-    if version > SCHEMA_VERSION:
-        raise JournalError(
-            f"journal {path} has version {version}, this Meritree reads up to version "
-            f"{SCHEMA_VERSION}; upgrade with `pip install --upgrade meritree`"
-        )
-    if version < 1:
-        raise JournalError(f"journal {path} has the impossible version {version}; it is damaged")

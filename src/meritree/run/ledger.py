@@ -35,7 +35,7 @@ class Amounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The hard limits of a run; None means no limit.
+    """The hard limits of a run; None means no limit, as does an infinite one.
 
     Attributes:
         evaluations: candidate evaluations.
@@ -77,6 +77,8 @@ class Snapshot:
         work_seconds: sum of the booked durations (over all workers: may exceed the wall clock).
         reservations: how many are in progress.
         overruns: how many bookings were above their reservation.
+        bookings: how many pieces of work were booked, those that died included.
+        died: how many of them ended without saying what they cost, and were booked in full.
     """
 
     spent: Spending
@@ -84,6 +86,8 @@ class Snapshot:
     work_seconds: float
     reservations: int
     overruns: int
+    bookings: int = 0
+    died: int = 0
 
 
 class Reservation:
@@ -111,6 +115,13 @@ class Reservation:
         """
         self._ledger._settle(self, _checked(actual, "booking"))
 
+    def seconds_left(self) -> float:
+        """How long the work may still run by the ledger's clock; 0 when its time is over.
+
+        Whoever does the work keeps it: the ledger grants time, it cannot stop anybody.
+        """
+        return self._ledger._until(self._deadline)
+
     def release(self) -> None:
         """Give the reservation back: the work was not begun and cost nothing."""
         self._ledger._settle(self, None)
@@ -125,7 +136,7 @@ class Reservation:
         trace: TracebackType | None,
     ) -> None:
         if not self.settled:
-            self.book(self.size)
+            self._ledger._settle(self, self.size, died=True)
 
 
 class Ledger:
@@ -147,11 +158,13 @@ class Ledger:
         self._caps = (
             limits.evaluations,
             limits.tokens,
-            None if limits.usd is None else round(limits.usd * _PICO),
+            None if limits.usd is None or limits.usd == math.inf else round(limits.usd * _PICO),
         )
         self._open: set[Reservation] = set()
         self._work_seconds = 0.0
         self._overruns = 0
+        self._bookings = 0
+        self._died = 0
         self._used = False
 
     def reserve(self, upper_bound: Amounts) -> Reservation:
@@ -197,7 +210,9 @@ class Ledger:
             f"{asked / scale:g} more asked; raise the limit to go on"
         )
 
-    def _settle(self, reservation: Reservation, actual: Spending | None) -> None:
+    def _settle(
+        self, reservation: Reservation, actual: Spending | None, *, died: bool = False
+    ) -> None:
         with self._mutex:
             if reservation.settled:
                 raise MeritreeError("a reservation can be settled only once (booked or released)")
@@ -208,6 +223,8 @@ class Ledger:
                 self._reserved[index] -= size[index]
             if actual is None:
                 return
+            self._bookings += 1
+            self._died += died
             cost = _units(actual)
             for index in range(3):
                 self._spent[index] += cost[index]
@@ -216,6 +233,10 @@ class Ledger:
             if late or any(cost[i] > size[i] for i in range(3)):
                 reservation.overrun = True
                 self._overruns += 1
+
+    def _until(self, deadline: float) -> float:
+        with self._mutex:
+            return max(0.0, deadline - self._elapsed())
 
     def _elapsed(self) -> float:
         return self._earlier + self._clock() - self._start
@@ -248,6 +269,8 @@ class Ledger:
                 work_seconds=self._work_seconds,
                 reservations=len(self._open),
                 overruns=self._overruns,
+                bookings=self._bookings,
+                died=self._died,
             )
 
     def restore(self, spent: Amounts) -> None:

@@ -97,11 +97,22 @@ class Result:
         Raises:
             BadInput: written by a newer version, or not such a document.
         """
+        if not isinstance(document, Mapping):
+            raise BadInput(f"study result: {type(document).__name__} is no JSON object")
         if document.get("schema") != SCHEMA:
             raise BadInput(
                 f"study result: schema {document.get('schema')!r} is not {SCHEMA}; it was written "
                 "by another version of meritree: run the study again"
             )
+        try:
+            return cls._from_fields(document)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BadInput(
+                f"study result: not as `meritree study` writes it ({error!r}); run the study again"
+            ) from error
+
+    @classmethod
+    def _from_fields(cls, document: Mapping[str, Any]) -> Result:
         provenance = dict(document["provenance"])
         provenance["seeds"] = tuple(provenance["seeds"])
         return cls(

@@ -113,7 +113,7 @@ def _entry(path: Path, number: int, line: str) -> Judged:
             raise TypeError("'right' must be true or false, 'score' a number")
         if not math.isfinite(score):
             raise TypeError("'score' must be finite")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else error
         raise BadInput(
             f"calibration journal {path}, line {number}: {said}; mend or remove the line"

@@ -368,19 +368,21 @@ class CodeSearch:
         sink, self.events = self.events, None
         try:
             for kind, payload in events:
+                number = payload.get("ticket")
                 if kind == "outcome":
-                    waiting.pop(payload["ticket"])
-                    ticket, outcome = tickets.pop(payload["ticket"]), decode_outcome(payload)
+                    if not isinstance(number, int) or waiting.pop(number, None) is None:
+                        raise _other_version()
+                    ticket, outcome = tickets.pop(number), decode_outcome(payload)
                     self._absorb(ticket, outcome, self._judged(ticket, outcome))
                     continue
                 asked = self.tree.ask()
-                if asked is None or asked.id != payload["ticket"]:
+                if asked is None or asked.id != number:
                     raise _other_version()
                 ticket = asked
                 proposed = self._propose(ticket)
                 if kind == "exhausted":
                     self.tree.tell(ticket, EXHAUSTED)
-                elif proposed is None or proposed[0] != payload["key"]:
+                elif proposed is None or proposed[0] != payload.get("key"):
                     raise _other_version()
                 elif kind == "alias":
                     self._alias(ticket)

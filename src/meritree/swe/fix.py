@@ -45,20 +45,19 @@ def fix(options: FixOptions, listener: Listener | None = None) -> FixResult:
     """
     check_options(options)
     folder = create(options)
-    run: _Run | None = None
-    try:
-        journal = Journal.create(
-            folder.journal, {"kind": JOURNAL_KIND, "options": encode_options(options)}
-        )
-        with journal:
-            run = _Run(options, folder, journal, listener)
+    meta = {"kind": JOURNAL_KIND, "options": encode_options(options)}
+    # Only whoever holds the journal may touch the folder: another process may run in it.
+    with folder.disk_errors(), Journal.create(folder.journal, meta) as journal:
+        run = _Run(options, folder, journal, listener)
+        try:
             return run.go()
-    except BadInput:
-        if run is None or run.prepared is None:
-            folder.discard()
-        raise
-    finally:
-        folder.clear_work()
+        except BadInput:
+            if run.prepared is None:
+                journal.delete()
+                folder.discard()
+            raise
+        finally:
+            folder.clear_work()
 
 
 def resume(
@@ -78,18 +77,19 @@ def resume(
     folder = RunFolder(out.expanduser().resolve())
     if not folder.journal.is_file():
         raise BadInput(f"{out} holds no run (no run.db); give the --out folder of a run")
-    folder.clear_work()
-    try:
-        with Journal.open(folder.journal) as journal:
-            meta = journal.meta
-            if meta.get("kind") != JOURNAL_KIND:
-                raise BadInput(f"{folder.journal} is not the journal of a `meritree fix` run")
-            options = replace(decode_options(meta["options"]), out=folder.root)
-            if apply:
-                options = replace(options, apply=True)
-            return _Run(options, folder, journal, listener).go()
-    finally:
+    with folder.disk_errors(), Journal.open(folder.journal) as journal:
+        meta = journal.meta
+        if meta.get("kind") != JOURNAL_KIND:
+            raise BadInput(f"{folder.journal} is not the journal of a `meritree fix` run")
+        options = replace(decode_options(meta.get("options", {})), out=folder.root)
+        check_options(options)
+        if apply:
+            options = replace(options, apply=True)
         folder.clear_work()
+        try:
+            return _Run(options, folder, journal, listener).go()
+        finally:
+            folder.clear_work()
 
 
 def check_options(options: FixOptions) -> None:

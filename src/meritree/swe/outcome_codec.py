@@ -6,13 +6,44 @@ never name code to run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar, get_args
 
-from meritree.swe.testing.types import Amendment, Baseline, Coverage, Frame, Outcome, TestResult
+from meritree.errors import JournalError
+from meritree.swe.testing.types import (
+    Amendment,
+    Baseline,
+    Coverage,
+    Frame,
+    Outcome,
+    Status,
+    TestResult,
+)
 
 _RESULT_FIELDS = frozenset(f.name for f in fields(TestResult))
+_NUMBERS = ("seconds", "graded")
+_TEXTS = ("id", "signature", "exception", "message")
+_MAYBE_TEXTS = ("actual", "expected")
+T = TypeVar("T")
+
+
+def _checked(decode: Callable[[Mapping[str, Any]], T]) -> Callable[[Mapping[str, Any]], T]:
+    """A decoder that says so when the data is not what its encoder writes."""
+
+    @functools.wraps(decode)
+    def decoded(data: Mapping[str, Any]) -> T:
+        try:
+            return decode(data)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            what = decode.__name__.removeprefix("decode_")
+            raise JournalError(
+                f"the journal's record of this {what} is not as meritree writes it ({error!r}); "
+                "start a new run"
+            ) from error
+
+    return decoded
 
 
 def encode_result(result: TestResult) -> dict[str, Any]:
@@ -30,11 +61,56 @@ def encode_result(result: TestResult) -> dict[str, Any]:
     return data
 
 
+@_checked
 def decode_result(data: Mapping[str, Any]) -> TestResult:
-    """Inverse of `encode_result`."""
+    """Inverse of `encode_result`.
+
+    Raises:
+        JournalError: it is something else (so do the other decoders).
+    """
     values = {key: value for key, value in data.items() if key in _RESULT_FIELDS}
-    values["frames"] = tuple(Frame(*frame) for frame in data.get("frames", ()))
-    return TestResult(**values)
+    values["frames"] = tuple(_frame(frame) for frame in data.get("frames", ()))
+    result = TestResult(**values)
+    if result.status not in get_args(Status):
+        raise ValueError(f"status {result.status!r}")
+    similarity = () if result.similarity is None else ("similarity",)
+    for names, kind in (
+        ((*_NUMBERS, *similarity), int | float), (_TEXTS, str), (_MAYBE_TEXTS, str | None)
+    ):  # fmt: skip
+        for name in names:
+            if not isinstance(getattr(result, name), kind):
+                raise TypeError(f"{name} {getattr(result, name)!r}")
+    return result
+
+
+def _frame(data: Any) -> Frame:
+    path, line, function = data
+    if not (isinstance(path, str) and isinstance(line, int) and isinstance(function, str)):
+        raise TypeError(f"frame {data!r}")
+    return Frame(path, line, function)
+
+
+def _words(data: Any) -> tuple[str, ...]:
+    if not isinstance(data, list | tuple) or not all(isinstance(word, str) for word in data):
+        raise TypeError(f"not a list of texts: {data!r}"[:200])
+    return tuple(data)
+
+
+def _texts(data: Any) -> dict[str, str]:
+    _words(list(data.values()))
+    return dict(data)
+
+
+def _flag(data: Any) -> bool:
+    if not isinstance(data, bool):
+        raise TypeError(f"neither true nor false: {data!r}")
+    return data
+
+
+def _line_numbers(data: Any) -> frozenset[int]:
+    if not isinstance(data, list) or not all(isinstance(line, int) for line in data):
+        raise TypeError(f"not a list of line numbers: {data!r}"[:200])
+    return frozenset(data)
 
 
 def _encode_results(results: Mapping[str, TestResult]) -> list[dict[str, Any]]:
@@ -67,19 +143,21 @@ def encode_outcome(outcome: Outcome) -> dict[str, Any]:
     return data
 
 
+@_checked
 def decode_outcome(data: Mapping[str, Any]) -> Outcome:
     """Inverse of `encode_outcome` (``new_signatures`` are not kept)."""
     return Outcome(
-        passed_all=data["passed_all"],
+        passed_all=_flag(data["passed_all"]),
         results=_decode_results(data["results"]),
-        regressions=tuple(data.get("regressions", ())),
-        ran=data["ran"],
-        seconds=data["seconds"],
+        regressions=_words(data.get("regressions", ())),
+        ran=int(data["ran"]),
+        seconds=float(data["seconds"]),
         how=data["how"],
         reason_not_hot=data.get("reason_not_hot", ""),
         invalid=data.get("invalid", ""),
         amended=tuple(
-            Amendment(a["files"], decode_outcome(a["outcome"])) for a in data.get("amended", ())
+            Amendment(_texts(a["files"]), decode_outcome(a["outcome"]))
+            for a in data.get("amended", ())
         ),
         regression_results=_decode_results(data.get("regression_results", [])),
     )
@@ -95,13 +173,14 @@ def encode_baseline(baseline: Baseline) -> dict[str, Any]:
     }
 
 
+@_checked
 def decode_baseline(data: Mapping[str, Any]) -> Baseline:
     """Inverse of `encode_baseline`."""
     return Baseline(
         results=_decode_results(data["results"]),
-        flaky=tuple(data["flaky"]),
-        unstable=tuple(data["unstable"]),
-        seconds=data["seconds"],
+        flaky=_words(data["flaky"]),
+        unstable=_words(data["unstable"]),
+        seconds=float(data["seconds"]),
     )
 
 
@@ -116,13 +195,14 @@ def encode_coverage(coverage: Coverage) -> dict[str, Any]:
     }
 
 
+@_checked
 def decode_coverage(data: Mapping[str, Any]) -> Coverage:
     """Inverse of `encode_coverage`."""
     return Coverage(
         lines=_decode_by_test(data["lines"]),
-        import_lines={p: frozenset(lines) for p, lines in data["import_lines"].items()},
-        untraced=tuple(data["untraced"]),
-        lost=tuple(data["lost"]),
+        import_lines={p: _line_numbers(lines) for p, lines in data["import_lines"].items()},
+        untraced=_words(data["untraced"]),
+        lost=_words(data["lost"]),
         functions=_decode_by_test(data.get("functions", {})),
     )
 
@@ -137,6 +217,6 @@ def _encode_by_test(
 
 def _decode_by_test(data: Mapping[str, Any]) -> dict[str, dict[str, frozenset[int]]]:
     return {
-        test: {path: frozenset(lines) for path, lines in files.items()}
+        test: {path: _line_numbers(lines) for path, lines in files.items()}
         for test, files in data.items()
     }

@@ -149,7 +149,7 @@ def _read(path: Path) -> tuple[str | None, tuple[str, str], str]:
         return None, form, f"cannot be decoded: {error}"
     try:
         ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 0
         return text, (encoding, newline), f"syntax error on line {line}: {error}"
     return text, (encoding, newline), ""

@@ -6,19 +6,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from meritree.errors import BadInput
+from meritree.errors import BadInput, JournalError, MeritreeError
 from meritree.swe.result import FixOptions, FixResult
 
 _PATHS = ("repo", "python", "calibration", "out")
+# What a run leaves that was killed before it had a journal.
+_KILLED_EARLY = frozenset(("run.db.lock", ".run.db.new", ".run.db.new-journal", ".run.db.new-wal"))
+_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,9 @@ class RunFolder:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def discard(self) -> None:
-        """Undo `create`: used when the request turned out to be bad input."""
+        """Undo `create` once the journal is deleted: the request turned out to be bad input."""
         self.clear_work()
         shutil.rmtree(self.objects, ignore_errors=True)
-        for suffix in ("", "-wal", "-shm", "-lock", ".lock"):
-            Path(f"{self.journal}{suffix}").unlink(missing_ok=True)
         for folder in self.made:
             try:
                 folder.rmdir()
@@ -72,9 +75,38 @@ class RunFolder:
         """Write patch.diff (when there is a patch) and result.json."""
         best = result.candidates[0] if result.candidates else None
         if best is not None:
-            self.patch.write_bytes(best.patch.encode("utf-8", "surrogateescape"))
+            _write_whole(self.patch, best.patch.encode("utf-8", "surrogateescape"))
         document = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
-        self.result.write_bytes(document.encode("utf-8", "backslashreplace"))
+        _write_whole(self.result, document.encode("utf-8", "backslashreplace"))
+
+    @contextmanager
+    def disk_errors(self) -> Iterator[None]:
+        """Say what a full, read-only or failing disk means for the run.
+
+        Raises:
+            MeritreeError: the disk refused; the run can be resumed.
+        """
+        try:
+            yield
+        except OSError as error:
+            copying = isinstance(error, shutil.Error)  # collects messages, has no errno
+            if not copying and error.errno not in _DISK:
+                raise
+            said = str(error.args[0][0][2]) if copying else str(error)
+            raise MeritreeError(
+                f"the run in {self.root} cannot go on: {said}; make room on that disk (or make it "
+                f"writable), then `meritree resume {self.root}`"
+            ) from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Nobody sees half a file, also if the disk is full or the process is killed."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def default_folder(repo: Path) -> Path:
@@ -105,7 +137,7 @@ def create(options: FixOptions) -> RunFolder:
                 f"--out {root} holds an earlier run; continue it with `meritree resume {root}` "
                 "or give another folder"
             )
-        if any(root.iterdir()):
+        if any(entry.name not in _KILLED_EARLY for entry in root.iterdir()):
             raise BadInput(f"--out {root} is not empty; give a new or empty folder")
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -125,7 +157,20 @@ def encode_options(options: FixOptions) -> dict[str, Any]:
 
 
 def decode_options(data: Mapping[str, Any]) -> FixOptions:
-    """Inverse of `encode_options`; unknown keys of other versions are ignored."""
+    """Inverse of `encode_options`; unknown keys of other versions are ignored.
+
+    Raises:
+        JournalError: it is something else.
+    """
+    try:
+        return _decode_options(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise JournalError(
+            f"the journal does not say what was asked for ({error!r}); start a new run"
+        ) from error
+
+
+def _decode_options(data: Mapping[str, Any]) -> FixOptions:
     known = {f.name for f in fields(FixOptions)}
     values = {key: value for key, value in data.items() if key in known}
     for name in _PATHS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from meritree.swe.testing.types import Frame
@@ -25,7 +25,7 @@ __all__ = [
     "resolve",
 ]
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*\x07")
 # What loggers, mail quoting and process managers put before a line. Applied repeatedly.
 _PREFIX = re.compile(
     r"""^(?:
@@ -40,23 +40,27 @@ _PREFIX = re.compile(
     re.VERBOSE,
 )
 _FRAME = re.compile(
-    r'File\s+"(?P<path>[^"]+)",\s*line\s+(?P<line>\d+)(?:,\s*in\s+(?P<function>[^\s,]+))?'
+    r'File\s+"(?P<path>[^"]+)",\s*line\s+(?P<line>\d{1,9})(?!\d)(?:,\s*in\s+(?P<function>[^\s,]+))?'
 )
-# `path.py:12: in f` and `path.py:12: ValueError` of pytest; `path.py:12:5: ` of linters.
+# `path.py:12: in f` and `path.py:12: ValueError` of pytest; `path.py:12:5: ` of linters: what
+# follows the path. The path is read backwards from there (a pattern for both is cubic in time).
 _SHORT = re.compile(
-    r"(?P<path>(?:[A-Za-z]:)?[\w./\\+@~ -]*?[\w-]+\.py):(?P<line>\d+)(?::\d+)?:"
+    r"(?<=[\w-])\.py:(?P<line>\d{1,9})(?::\d{1,9})?:"
     r"(?:[ ]in[ ](?P<function>\S+)|[ ](?P<exception>[A-Za-z_][\w.]*)|(?=\s|$))"
 )
+_BACKWARDS = re.compile(r"[\w./\\+@~ -]*(?::[A-Za-z])?")
 _EXCEPTION = re.compile(
     r"^(?P<type>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?::\s?(?P<message>.*)|(?P<bare>)\s*)$"
 )
 _PYTEST_E = re.compile(r"^E(?:\s{2,}(?P<rest>.*))?$")
 _SUMMARY = re.compile(r"^(?:FAILED|ERROR)\s+(?P<test>\S+?::.+?)(?:\s+-\s+(?P<rest>.*))?$")
-_FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _TICKS = re.compile(r"``([^`]+)``|`([^`\n]+)`")
 _WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _CODE_LOOK = re.compile(r"_|\.|[a-z][A-Z]|\d")
-_PATH = re.compile(r"(?:[A-Za-z]:)?[\w.\\/+-]*[\w-]+\.py\b")
+_PATH_LIKE = re.compile(r"(?:[A-Za-z]:)?[\w.\\/+-]+")
+_PY = re.compile(r"(?<=[\w-])\.py\b")
+_LONGEST = 4000  # characters of a line that can belong to a traceback
 _KNOWN_EXCEPTIONS = frozenset(
     name
     for name, value in vars(builtins).items()
@@ -105,7 +109,7 @@ def parse_tracebacks(text: str) -> tuple[TracebackText, ...]:
 
     Chained exceptions give one entry each. Wrapped lines are joined where a frame broke.
     """
-    lines = _join_wrapped(clean(text).split("\n"))
+    lines = _join_wrapped([line[:_LONGEST] for line in clean(text).split("\n")])
     found: list[TracebackText] = []
     collector = _Collector(found)
     for line in lines:
@@ -130,7 +134,7 @@ class _Collector:
         elif frame := _FRAME.search(line):
             self._add_long(line, frame)
         elif short := _SHORT.search(line):
-            self._add_short(short)
+            self._add_short(line, short)
         elif marked := _PYTEST_E.match(line):
             self._add_marked(marked.group("rest") or "")
         elif summary := _SUMMARY.match(line.strip()):
@@ -144,15 +148,17 @@ class _Collector:
         if self._exception:
             self.flush()
         self._indent = len(line) - len(line.lstrip())
-        self._frames.append(_frame(match))
+        self._frames.append(_frame(match.group("path"), match))
 
-    def _add_short(self, match: re.Match[str]) -> None:
+    def _add_short(self, line: str, match: re.Match[str]) -> None:
         exception = match.group("exception")
         if exception is not None and not _looks_like_exception(exception):
             return
         if self._exception and exception is None and not self._message:
             self.flush()
-        self._frames.append(_frame(match))
+        before = _BACKWARDS.match(line[: match.start()][::-1])
+        path = (before.group()[::-1] if before else "") + ".py"
+        self._frames.append(_frame(path, match))
         if exception is not None:
             # pytest writes the place of the raise after the message: it ends the report.
             self._exception = self._exception or exception
@@ -254,7 +260,7 @@ def mentions(text: str) -> Mentions:
         names.update(_names(piece))
     names.update(name for name in _names(text) if _CODE_LOOK.search(name))
     parts = {part for name in names for part in name.split(".")}
-    paths = dict.fromkeys(p.replace("\\", "/") for p in _PATH.findall(text))
+    paths = dict.fromkeys(p.replace("\\", "/") for p in _python_files(text))
     return Mentions(
         frozenset(n for n in names | parts if not keyword.iskeyword(n) and len(n) > 1),
         tuple(dict.fromkeys(_without_prompt(piece) for piece in code)),
@@ -304,8 +310,8 @@ def _glue(first: str, rest: list[str]) -> str:
     return text
 
 
-def _frame(match: re.Match[str]) -> Frame:
-    path = match.group("path").strip().replace("\\", "/")
+def _frame(path: str, match: re.Match[str]) -> Frame:
+    path = path.strip().replace("\\", "/")
     return Frame(path, int(match.group("line")), match.group("function") or "")
 
 
@@ -327,6 +333,13 @@ def _common_suffix(left: list[str], right: list[str]) -> int:
             break
         count += 1
     return count
+
+
+def _python_files(text: str) -> Iterator[str]:
+    for run in _PATH_LIKE.findall(text):
+        ends = [match.end() for match in _PY.finditer(run)]
+        if ends:
+            yield run[: ends[-1]]
 
 
 def _names(text: str) -> list[str]:

@@ -46,7 +46,13 @@ def load_run(folder: Path) -> RunView:
     if document is None and not journal.is_file():
         raise BadInput(f"{folder} holds no run (no run.db); give the --out folder of a run")
     steps = list(_read_steps(journal)) if journal.is_file() else []
-    return RunView(document, tree_of(steps, document))
+    try:
+        return RunView(document, tree_of(steps, document))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"{folder} holds a run that cannot be shown: {error!r}; it was written by another "
+            "version of meritree, or is damaged"
+        ) from error
 
 
 def _read_document(path: Path) -> Document | None:
@@ -54,7 +60,7 @@ def _read_document(path: Path) -> Document | None:
         return None
     try:
         document = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}; `meritree resume` writes it anew") from error
     if not isinstance(document, dict) or not isinstance(document.get("schema"), int):
         raise BadInput(f"{path} is not a result of `meritree fix`")

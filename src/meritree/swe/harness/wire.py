@@ -80,7 +80,7 @@ class Channel:
             raise Garbled("frame of %d bytes" % length)
         try:
             token, message = json.loads(self._exactly(length, deadline).decode("utf-8"))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Garbled(str(error)) from None
         if token != self.token or not isinstance(message, dict):
             raise Garbled("frame without the right token")

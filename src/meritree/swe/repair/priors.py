@@ -216,7 +216,9 @@ class PriorTable:
             )
             weights = {str(k): float(v) for k, v in document["weights"].items()}
             return cls(weights, rules, float(document["default"]), str(document["source"]))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (
+            KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError
+        ) as error:  # fmt: skip
             raise BadInput(
                 f"not a prior table: {error!r}; write one with PriorTable.to_json"
             ) from error

@@ -96,15 +96,15 @@ def _unittest_arguments(rest: Sequence[str], root: Path) -> tuple[str, ...]:
 
 def _dotted(word: str, root: Path) -> str:
     """``tests.test_a.Case.test_x`` as a pytest node id, paths unchanged."""
-    if (root / word).exists():
+    if os.path.exists(root / word):
         return word
     parts = word.split(".")
     for count in range(len(parts), 0, -1):
         stem = root.joinpath(*parts[:count])
-        if stem.with_suffix(".py").is_file():
-            file = stem.with_suffix(".py").relative_to(root).as_posix()
-            return "::".join([file, *parts[count:]])
-        if stem.is_dir():
+        module = Path(f"{stem}.py")
+        if os.path.isfile(module):  # unlike Path's, false also for names that no disk allows
+            return "::".join([module.relative_to(root).as_posix(), *parts[count:]])
+        if os.path.isdir(stem):
             return stem.relative_to(root).as_posix()
     raise BadInput(f"--test: {word} names neither a file nor a module of {root}")
 
@@ -169,7 +169,10 @@ def _configuration(root: Path) -> tuple[str | None, list[str] | None]:
         if values is not None:
             addopts = values.get("addopts")
             if isinstance(addopts, str):
-                addopts = shlex.split(addopts)
+                try:
+                    addopts = shlex.split(addopts)
+                except ValueError as error:
+                    raise BadInput(f"{path}: addopts = {addopts!r}: {error}") from None
             return name, [str(a) for a in addopts] if isinstance(addopts, list) else None
     return None, None
 
@@ -177,7 +180,7 @@ def _configuration(root: Path) -> tuple[str | None, list[str] | None]:
 def _toml(path: Path, section: str) -> dict[str, object] | None:
     try:
         table: object = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     for part in section.split("."):
         table = table.get(part) if isinstance(table, dict) else None
@@ -190,7 +193,7 @@ def _ini(path: Path, section: str) -> dict[str, object] | None:
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read(path, "utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
+    except (configparser.Error, UnicodeDecodeError, OSError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     return dict(parser[section]) if parser.has_section(section) else None
 

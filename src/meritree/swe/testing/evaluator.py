@@ -120,6 +120,15 @@ class Evaluator:
         if self._session.command.kind == "plain":
             return self._fresh(files)
         answer = self._ask_hot(files)
+        try:
+            return self._understood(files, answer)
+        except HarnessError as error:
+            # Only code that forges answers sends such a thing: believe nothing of that process.
+            self._drop_hot()
+            self.stats.restarts += 1
+            return self._judge_cold(files, f"the live process cannot be trusted: {error}")
+
+    def _understood(self, files: Mapping[str, str], answer: Mapping[str, Any]) -> Outcome:
         amended = self._amendments(answer.get("amended", []))
         if "invalid" in answer:
             self.stats.invalid += 1
@@ -128,7 +137,8 @@ class Evaluator:
             self.stats.cold += 1
             return replace(self._judge_cold(files, str(answer["not_hot"])), amended=amended)
         self.stats.hot += 1
-        self._asked[int(answer["number"])] = dict(files)
+        with decode.reading("answer"):
+            self._asked[int(answer["number"])] = dict(files)
         if len(self._asked) > 4 * max(1, self._limits.canary_every):
             del self._asked[min(self._asked)]
         return replace(self._outcome(answer), amended=amended)
@@ -229,18 +239,20 @@ class Evaluator:
         ask = self._session.request
         try:
             answer = self._cold.ask(ask(self.targets, (), spans, "failure", files), self._patience)
-            if answer["results"] and _all_fine(answer["results"], self.targets):
-                guards = self._cold_guards(files)
-                again = ask((), guards, spans, "failure", files)
-                answer["guards"] = self._cold.ask(again, self._patience)["guards"] if guards else []
+            with decode.reading("answer"):
+                if answer["results"] and _all_fine(answer["results"], self.targets):
+                    guards = self._cold_guards(files)
+                    again = ask((), guards, spans, "failure", files)
+                    done = self._cold.ask(again, self._patience)["guards"] if guards else []
+                    answer["guards"] = done
+                bad = [r for r in answer["guards"] if not fine(r)]
+                count = len(answer["results"]) + len(answer["guards"])
+            plain = {"results": answer["results"], "regressions": bad, "ran": count}
+            return replace(self._outcome(plain), how="cold", reason_not_hot=reason)
         except HarnessError as error:
             self._cold.close()
             self._cold = None
             return Outcome(False, how="cold", reason_not_hot=f"{reason}; {error}")
-        bad = [r for r in answer["guards"] if not fine(r)]
-        count = len(answer["results"]) + len(answer["guards"])
-        plain = {"results": answer["results"], "regressions": bad, "ran": count}
-        return replace(self._outcome(plain), how="cold", reason_not_hot=reason)
 
     def _cold_guards(self, files: Mapping[str, str]) -> tuple[str, ...]:
         """Import-time code reaches every test that touches the file, and untraced ones."""
@@ -265,18 +277,22 @@ class Evaluator:
     # ---- answers
 
     def _outcome(self, answer: Mapping[str, Any]) -> Outcome:
-        results = decode.results(answer["results"])
-        regressions = decode.results(answer["regressions"])
+        with decode.reading("answer"):
+            results = decode.results(answer["results"])
+            regressions = decode.results(answer["regressions"])
+            ran = int(answer["ran"])
+            for name, count in answer.get("stats", {}).items():
+                if not isinstance(count, int | float):
+                    raise TypeError(f"{name} {count!r}"[:200])
+                before = self._counted.get(name, 0)
+                setattr(self.stats, name, getattr(self.stats, name) + count - before)
+                self._counted[name] = count
         complete = all(t in results and results[t].ok for t in self.targets)
-        for name, count in answer.get("stats", {}).items():
-            before = self._counted.get(name, 0)
-            setattr(self.stats, name, getattr(self.stats, name) + count - before)
-            self._counted[name] = count
         return Outcome(
             passed_all=complete and not regressions,
             results=results,
             regressions=tuple(regressions),
-            ran=int(answer["ran"]),
+            ran=ran,
             new_signatures=self._new(results),
             regression_results=regressions,
         )
@@ -289,10 +305,11 @@ class Evaluator:
 
     def _amendments(self, entries: Sequence[Any]) -> tuple[Amendment, ...]:
         found = []
-        for number, answer in entries:
-            files = self._asked.get(int(number))
-            if files is not None and "results" in answer:
-                found.append(Amendment(files, self._outcome(answer)))
+        with decode.reading("amendment"):
+            for number, answer in entries:
+                files = self._asked.get(int(number))
+                if files is not None and "results" in answer:
+                    found.append(Amendment(files, self._outcome(answer)))
         return tuple(found)
 
 

@@ -169,24 +169,21 @@ class TestSession:
             self.collected = (self.command.text,)
             return
         server = self._live()
-        census = server.first
-        errors = census.get("errors", [])
+        with decode.reading("census"):
+            errors = list(server.first.get("errors", []))
         self.collection_errors = tuple(decode.collection_error(e) for e in errors)
-        if "ended" in census:
+        if "ended" in server.first:
             if not self.collection_errors:
                 raise BadInput(f"the tests cannot be collected: {_tail(server.output())}")
             return
-        self.collected = tuple(census["collected"])
-        self.test_files = tuple(census["test_files"])
-        self.files_of = dict(census["files_of"])
-        self.modules = dict(census["modules"])
-        self.third = list(census["third"])
+        census = decode.census(server.first)
+        self.collected, self.test_files, self.files_of, self.modules, self.third = census[:5]
         if not self.collected and not self.collection_errors:
             raise BadInput(
                 f"no tests found in {self.setting.pristine} by `{self.command.text}`; "
                 "give the test command with --test"
             )
-        self._check_copies(census["elsewhere"])
+        self._check_copies(census.elsewhere)
 
     def _check_copies(self, elsewhere: Mapping[str, str]) -> None:
         """Refuse to judge edits of files that the tests do not import."""
@@ -227,15 +224,17 @@ class TestSession:
             return self._plain_baseline(started)
         limit = self.limits.baseline_seconds
         answer = self._run(wanted, limit)
-        results = decode.results(answer["results"])
-        self.spawning |= set(answer["spawned"])
+        with decode.reading("baseline"):
+            results = decode.results(answer["results"])
+            self.spawning |= set(decode.texts(answer["spawned"]))
         failing = [i for i, r in results.items() if not r.ok]
         flaky: list[str] = []
         unstable: list[str] = []
         if failing:
             limits = self._limits(failing, results)
             fresh = self.fresh_results(failing, limits=limits)
-            again = decode.results(self._run(failing, limits)["results"])
+            with decode.reading("baseline"):
+                again = decode.results(self._run(failing, limits)["results"])
             flaky = [i for i in failing if _status(again, i) != results[i].status]
             doubtful = [i for i in failing if _status(fresh, i) != results[i].status]
             third = self.fresh_results(doubtful, limits=limits) if doubtful else {}
@@ -290,7 +289,8 @@ class TestSession:
                 answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
             finally:
                 server.close()
-            return decode.results([*answer["results"], *answer["guards"]])
+            with decode.reading("answer"):
+                return decode.results([*answer["results"], *answer["guards"]])
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -375,11 +375,14 @@ class TestSession:
         if not tests:
             return {}, ()
         answer = self._run(tests, self._limits(tests, known.results, 2.0), what)
-        lines = {
-            record["id"]: {p: frozenset(n) for p, n in seen.items() if p not in self.test_files}
-            for record, seen in zip(answer["results"], answer["lines"], strict=True)
-        }
-        return lines, tuple(answer["lost"])
+        with decode.reading("trace"):
+            seen = zip(decode.results(answer["results"]), answer["lines"], strict=True)
+            lines = {test: self._of_code(found) for test, found in seen}
+            return lines, decode.texts(answer["lost"])
+
+    def _of_code(self, found: Any) -> decode.LinesByFile:
+        """Lines by file, test files left out."""
+        return {p: n for p, n in decode.lines(found).items() if p not in self.test_files}
 
     def _import_lines(self, failing: Sequence[str]) -> dict[str, frozenset[int]]:
         server = self.server("cold")
@@ -389,13 +392,13 @@ class TestSession:
             paths = dict.fromkeys(self.files_of[t] for t in failing if t in self.files_of)
             request["files_to_collect"] = list(paths)
             answer = server.ask(request, _patience(self, failing))
+            with decode.reading("trace"):
+                return self._of_code(answer["lines"])
         except HarnessError:
             return {}
         finally:
             server.close()
             shutil.rmtree(server.folder, ignore_errors=True)
-        lines = answer["lines"]
-        return {p: frozenset(n) for p, n in lines.items() if p not in self.test_files}
 
     # ---- the last word
 
