@@ -7,17 +7,19 @@ program needed) and ``rlimits`` (limits only). Must not know what the program do
 from __future__ import annotations
 
 import functools
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from meritree.errors import BadInput, MeritreeError
 from meritree.run import _visible
 from meritree.run._confined import Completed, Confined, collect, spawn
+from meritree.run._seccomp import call_filter
 
 __all__ = [
     "KINDS",
@@ -53,6 +55,8 @@ class Limits:
         wall_seconds: kept by `Sandbox.run`; who calls `launch` keeps the clock itself.
         output_bytes: of each of stdout and stderr, kept by `Sandbox.run` (start and end).
         scratch_bytes: of each of the private /tmp and /dev/shm.
+        disk_bytes: what may be added to all writable folders together. Looked at four times a
+            second, so a quick writer gets a little further before it ends (by SIGXFSZ).
     """
 
     memory_bytes: int | None = 3 * _GIB
@@ -62,6 +66,7 @@ class Limits:
     wall_seconds: float | None = None
     output_bytes: int = 1_000_000
     scratch_bytes: int = 512 << 20
+    disk_bytes: int | None = 4 * _GIB
 
     def resources(self) -> dict[str, int]:
         """The limits that the kernel keeps, by the names of RLIMIT_*."""
@@ -82,11 +87,13 @@ class Sandbox:
         kind: ``bubblewrap``, ``landlock`` or ``rlimits``.
         strength: 2 confines files, network and processes; 0 only sets limits.
         notes: what it does not promise here, in words.
+        bound: bubblewrap runs inside namespaces of ours, which bound its processes.
     """
 
     kind: str
     strength: int
     notes: tuple[str, ...] = field(default=())
+    bound: bool = True
 
     def launch(
         self,
@@ -185,6 +192,9 @@ class Sandbox:
             "limits": limits.resources(),
             "writable": [str(path) for path in writable],
             "scratch": limits.scratch_bytes,
+            "disk": limits.disk_bytes,
+            "filter": b"" if self.kind == "rlimits" else call_filter(platform.machine()),
+            "namespaces": self.kind == "landlock" or (self.kind == "bubblewrap" and self.bound),
         }
         if self.kind == "rlimits":
             # The kernel counts every process of this user against it, not only the program's.
@@ -194,7 +204,8 @@ class Sandbox:
         visible = [*_visible.system_files(), *folders, *map(str, readable)]
         config["binds"], config["links"] = _visible.layout(visible, config["writable"])
         if self.kind == "bubblewrap":
-            config["limits"].pop("NPROC", None)
+            if not self.bound:  # would count all processes of this user
+                config["limits"].pop("NPROC", None)
             config["argv"] = _bubblewrap_line(config)
             config["cwd"], config["env"] = "/", {"PATH": "/usr/bin:/bin"}
         return config
@@ -278,7 +289,17 @@ def _probe(kind: str) -> tuple[Sandbox | None, str]:
         return None, f"needs Linux, this is {sys.platform}"
     if kind == "bubblewrap" and _bubblewrap() is None:
         return None, "bwrap is not installed (`apt-get install bubblewrap`, or the like)"
-    bare = Sandbox(kind, _STRENGTH[kind])
+    sandbox, reason = _try(Sandbox(kind, _STRENGTH[kind]))
+    if sandbox is None and kind == "bubblewrap":  # namespaces within namespaces are not everywhere
+        loose = ("the number of processes is not bounded (no namespaces around bubblewrap here)",)
+        sandbox, again = _try(Sandbox(kind, _STRENGTH[kind], loose, bound=False))
+        reason = again if sandbox is not None else reason
+    return sandbox, reason
+
+
+def _try(bare: Sandbox) -> tuple[Sandbox | None, str]:
+    """Start a program that does nothing."""
+    kind = bare.kind
     try:
         process = bare.launch(["true"], cwd=Path("/"), stderr=subprocess.PIPE)
     except SandboxError as error:
@@ -288,5 +309,5 @@ def _probe(kind: str) -> tuple[Sandbox | None, str]:
     if process.returncode:
         text = complaint.decode(errors="replace").strip()
         return None, text or f"a trial run ended with {process.returncode}"
-    notes = (_WARNING,) if kind == "rlimits" else tuple(process.notes)
-    return Sandbox(kind, _STRENGTH[kind], notes), "; ".join(("works", *notes))
+    notes = (_WARNING,) if kind == "rlimits" else (*bare.notes, *process.notes)
+    return replace(bare, notes=notes), "; ".join(("works", *notes))
