@@ -231,7 +231,10 @@ def _bubblewrap_line(config: Mapping[str, Any]) -> list[str]:
         line += ["--bind" if may_write else "--ro-bind", source, target]
     for name, value in config["env"].items():
         line += ["--setenv", name, value]
-    return [*line, "--remount-ro", "/", "--chdir", config["cwd"], "--", *config["argv"]]
+    # /proc too: bubblewrap leaves /proc/sys open to who is root outside, and so /proc/*/mem.
+    # /proc too: bubblewrap leaves /proc/sys writable for who is root outside, and /proc/*/mem.
+    line += ["--remount-ro", "/proc", "--remount-ro", "/", "--chdir", config["cwd"]]
+    return [*line, "--", *config["argv"]]
 
 
 def _bubblewrap() -> str | None:
