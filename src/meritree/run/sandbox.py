@@ -134,7 +134,11 @@ class Sandbox:
         """
         limits = limits or Limits()
         program = _program(argv)
-        config = self._config(program, argv, cwd, writable, readable, env or {}, limits)
+        shown = [str(path) for path in readable]
+        if self.kind != "rlimits":
+            shown += _visible.program_folders(Path(program), self._asked)
+        argv = [program, *map(str, argv[1:])]
+        config = self._config(argv, cwd, writable, shown, env or {}, limits)
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         process, notes, problem = spawn(config, tuple(pass_fds), streams)
         if problem is not None:
@@ -174,19 +178,30 @@ class Sandbox:
         )
         return collect(process, limits.wall_seconds, limits.output_bytes)
 
+    def _asked(self, argv: list[str], folders: tuple[str, ...]) -> bytes:
+        """What a Python says of itself, in a sandbox that shows its prefixes only."""
+        limits = Limits(wall_seconds=30.0)
+        config = self._config(argv, Path("/"), (), folders, {}, limits)
+        streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+        process, _, problem = spawn(config, (), {"stdin": subprocess.DEVNULL, **streams})
+        if problem is not None:
+            process.stop()
+            return b""
+        done = collect(process, limits.wall_seconds, limits.output_bytes)
+        return done.stdout if done.returncode == 0 else b""
+
     def _config(
         self,
-        program: str,
         argv: Sequence[str],
         cwd: Path,
         writable: Sequence[Path],
-        readable: Sequence[Path],
+        shown: Sequence[str],
         env: Mapping[str, str],
         limits: Limits,
     ) -> dict[str, Any]:
         config: dict[str, Any] = {
             "mode": self.kind,
-            "argv": [program, *map(str, argv[1:])],
+            "argv": list(argv),
             "cwd": str(cwd),
             "env": dict(env),
             "limits": limits.resources(),
@@ -200,8 +215,7 @@ class Sandbox:
             # The kernel counts every process of this user against it, not only the program's.
             config["limits"].pop("NPROC", None)
             return config
-        folders = _visible.program_folders(Path(program))
-        visible = [*_visible.system_files(), *folders, *map(str, readable)]
+        visible = [*_visible.system_files(), *shown]
         config["binds"], config["links"] = _visible.layout(visible, config["writable"])
         if self.kind == "bubblewrap":
             if not self.bound:  # would count all processes of this user

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meritree.errors import BadInput, HarnessError
+from meritree.errors import BadInput, HarnessError, MeritreeError
 from meritree.swe.harness.wire import Channel, Closed, Garbled, TimedOut
 from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.types import TestCommand, TestLimits
@@ -208,15 +208,21 @@ def write_files(root: Path, files: Mapping[str, str]) -> None:
         target.write_text(text, encoding="utf-8", newline="")
 
 
-def has_pytest(python: Path) -> bool:
-    """Whether pytest can be imported there.
+def has_pytest(python: Path, launcher: Launcher, scratch: Path) -> bool:
+    """Whether pytest can be imported there. The interpreter may be the repository's: confined.
 
     Raises:
         BadInput: the interpreter does not start.
     """
-    command: Sequence[str] = [str(python), "-c", "import pytest"]
+    scratch.mkdir(parents=True, exist_ok=True)
+    command: Sequence[str] = [str(python), "-I", "-c", "import pytest"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        process = launcher.launch(command, cwd=scratch, writable=[scratch], env={})
+    except MeritreeError as error:
         raise BadInput(f"--python {python}: cannot be run ({error})") from None
-    return done.returncode == 0
+    try:
+        return process.wait(60) == 0
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise BadInput(f"--python {python}: cannot be run (silent for 60 s)") from None

@@ -20,6 +20,7 @@ from meritree.errors import BadInput, HarnessError
 from meritree.run.sandbox import choose
 from meritree.swe.testing import decode, plain
 from meritree.swe.testing.detect import detect_command, detect_python
+from meritree.swe.testing.last_word import final_check
 from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.server import Server, Setting, has_pytest, write_files
 from meritree.swe.testing.types import (
@@ -99,12 +100,11 @@ class TestSession:
         command = command or detect_command(pristine)
         python = python or detect_python(pristine)
         note = ""
-        if command.kind != "plain" and not has_pytest(python):
-            command, note = _without_pytest(command, python)
         folder = scratch or Path(tempfile.mkdtemp(prefix="meritree-"))
-        setting = Setting(
-            pristine, command, python, sandbox or choose("rlimits"), limits or TestLimits(), seed
-        )
+        launcher = sandbox or choose("rlimits")
+        if command.kind != "plain" and not has_pytest(python, launcher, folder):
+            command, note = _without_pytest(command, python)
+        setting = Setting(pristine, command, python, launcher, limits or TestLimits(), seed)
         session = cls(setting, folder, scratch is None)
         session.notes = (note,) if note else ()
         try:
@@ -268,21 +268,32 @@ class TestSession:
 
         ``limits``: seconds of each test; the baseline's limit when None.
         """
-        setting = self.setting if original is None else replace(self.setting, pristine=original)
         folder = self.folder()
         try:
-            if self.command.kind == "plain":
-                done = plain.run(setting, folder, files or {}, self.limits.collect_seconds)
-                return {done.id: done}
-            server = Server(setting, folder, "fresh", files, {"third": []})
-            try:
-                limit = self.limits.baseline_seconds if limits is None else limits
-                answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
-            finally:
-                server.close()
-            return decode.results([*answer["results"], *answer["guards"]])
+            return self.results_in(folder, tests, files, original, limits)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def results_in(
+        self,
+        folder: Path,
+        tests: Sequence[str],
+        files: Mapping[str, str] | None = None,
+        original: Path | None = None,
+        limits: Mapping[str, float] | None = None,
+    ) -> dict[str, TestResult]:
+        """As `fresh_results`, in a given empty folder, which is kept as the run left it."""
+        setting = self.setting if original is None else replace(self.setting, pristine=original)
+        if self.command.kind == "plain":
+            done = plain.run(setting, folder, files or {}, self.limits.collect_seconds)
+            return {done.id: done}
+        server = Server(setting, folder, "fresh", files, {"third": []})
+        try:
+            limit = self.limits.baseline_seconds if limits is None else limits
+            answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
+        finally:
+            server.close()
+        return decode.results([*answer["results"], *answer["guards"]])
 
     def request(
         self,
@@ -391,20 +402,11 @@ class TestSession:
     ) -> FinalVerdict:
         """Judge a patch in fresh processes and fresh copies of ``repo_original``.
 
-        The repository's own test files are used: ``files`` may not touch them.
+        The repository's own test files are used: ``files`` may not touch them, and those that
+        configure tests keep their original form. A patch that passes is tried once more with
+        tests that were made to fail (see `twin`): whoever passes those has forged the outcome.
         """
-        started = time.monotonic()
-        edited = [path for path in files if path in self.test_files]
-        if edited:
-            return FinalVerdict(False, reason=f"the patch changes test files: {', '.join(edited)}")
-        seen: list[Mapping[str, TestResult]] = []
-        try:
-            for _ in range(runs):
-                tests = [*targets, *must_pass]
-                seen.append(self.fresh_results(tests, files, repo_original.resolve()))
-        except HarnessError as error:
-            return FinalVerdict(False, tuple(targets), runs=tuple(seen), reason=str(error))
-        return _verdict(targets, must_pass, seen, time.monotonic() - started)
+        return final_check(self, repo_original.resolve(), files, targets, must_pass, runs)
 
 
 def _without_pytest(command: TestCommand, python: Path) -> tuple[TestCommand, str]:
@@ -426,30 +428,6 @@ def _without_pytest(command: TestCommand, python: Path) -> tuple[TestCommand, st
     return plain_command, (
         f"{python} has no pytest: all tests run as one program and every candidate in a new "
         f"process, about one a second; {install} makes it some hundred times faster"
-    )
-
-
-def _verdict(
-    targets: Sequence[str],
-    must_pass: Sequence[str],
-    runs: Sequence[Mapping[str, TestResult]],
-    seconds: float,
-) -> FinalVerdict:
-    def bad(tests: Sequence[str]) -> tuple[str, ...]:
-        return tuple(t for t in tests if any(t not in run or not run[t].ok for run in runs))
-
-    missing = tuple(t for t in [*targets, *must_pass] if any(t not in run for run in runs))
-    failing, broken = bad(targets), bad(must_pass)
-    skipped = tuple(t for t in targets if any(t in r and r[t].status == "skipped" for r in runs))
-    reasons = []
-    if failing:
-        reasons.append(f"{len(failing)} target test(s) still fail: {', '.join(failing[:3])}")
-    if broken:
-        reasons.append(f"{len(broken)} test(s) broken: {', '.join(broken[:3])}")
-    if skipped:
-        reasons.append(f"{len(skipped)} target test(s) skipped: {', '.join(skipped[:3])}")
-    return FinalVerdict(
-        not reasons, failing, broken, missing, tuple(runs), "; ".join(reasons), seconds
     )
 
 
