@@ -22,6 +22,8 @@ from meritree.run._confined import Completed, Confined, collect, spawn
 from meritree.run._seccomp import call_filter
 
 __all__ = [
+    "CONFINING",
+    "HOW_TO_INSTALL",
     "KINDS",
     "Completed",
     "Confined",
@@ -34,6 +36,12 @@ __all__ = [
 ]
 
 KINDS = ("bubblewrap", "landlock", "rlimits")
+CONFINING = KINDS[:-1]
+"""The kinds that confine files, network and processes, strongest first."""
+HOW_TO_INSTALL = (
+    "install bubblewrap (`apt-get install bubblewrap`, `dnf install bubblewrap`, "
+    "`pacman -S bubblewrap`)"
+)
 _GIB = 1 << 30
 _Stream = int | IO[Any] | None
 
@@ -277,15 +285,23 @@ _WARNING = (
 def choose(kind: str = "auto") -> Sandbox:
     """Return the sandbox of a kind, or the strongest that works here (``auto``).
 
+    ``auto`` never takes ``rlimits``, which confines nothing: it must be named.
+
     Raises:
         BadInput: no such kind, or it does not work on this machine; the message says why.
     """
     if kind != "auto" and kind not in KINDS:
         raise BadInput(f"no sandbox kind {kind!r}; allowed are auto, {', '.join(KINDS)}")
-    for name in KINDS if kind == "auto" else (kind,):
+    for name in CONFINING if kind == "auto" else (kind,):
         sandbox, reason = _probe(name)
         if sandbox is not None:
             return sandbox
+    if kind == "auto":
+        why = "; ".join(f"{one.name}: {one.reason}" for one in describe() if not one.available)
+        raise BadInput(
+            f"no sandbox works here ({why}); {HOW_TO_INSTALL}, or name --sandbox rlimits if you "
+            "trust the code: it then runs with your rights"
+        )
     works = ", ".join(found.name for found in describe() if found.available) or "none"
     raise BadInput(f"sandbox kind {kind} does not work here: {reason}; kinds that work: {works}")
 
