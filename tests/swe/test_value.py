@@ -114,10 +114,23 @@ def test_value_and_channels_stay_in_the_unit_interval(
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_every_channel_can_be_switched_off(name: str) -> None:
-    facts = Facts(1.0, 1, natural=0.5, suspicion=0.5)
+    facts = Facts(1.0, 1, natural=0.5, suspicion=0.5, flags=("reads a test",))
     on = judge(REFERENCE, outcome("a"), facts)
     off = judge(REFERENCE, outcome("a"), facts, ValueWeights(off=frozenset({name})))
     assert set(on.channels) - set(off.channels) == {name}
+
+
+def test_a_flagged_candidate_is_worth_half_at_most_and_an_honest_one_knows_of_no_flag() -> None:
+    every = outcome(*"abcd", passed_all=True)
+    honest, flagged = judge(REFERENCE, every), judge(REFERENCE, every, Facts(flags=("why",)))
+    assert honest.mean == 1.0
+    assert "honest" not in honest.channels
+    assert (flagged.mean, flagged.channels["honest"]) == (0.5, 0.0)
+    assert "why" in flagged.reasons["honest"]
+    shares = channel_gains(root_value(REFERENCE), flagged)
+    assert sum(shares.values()) == pytest.approx(flagged.mean - root_value(REFERENCE).mean)
+    off = ValueWeights(off=frozenset({"honest"}))
+    assert judge(REFERENCE, every, Facts(flags=("why",)), off).mean == 1.0
 
 
 def test_without_the_gate_a_regression_costs_nothing() -> None:

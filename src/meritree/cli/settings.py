@@ -76,10 +76,10 @@ def _checked(file: Path, section: Mapping[str, Any]) -> list[tuple[str, Any]]:
             )
         if not _fits(TYPES[key], value):
             raise BadInput(f"{file}: [tool.meritree] {raw} = {value!r} must be {TYPES[key]}")
-        if key == "sandbox" and value == "none":
+        if key == "sandbox" and value in ("none", "rlimits"):
             raise BadInput(
                 f"{file}: [tool.meritree] {raw} = {value!r}: a repository cannot switch its own "
-                "sandbox off; give --sandbox none on the command line"
+                "sandbox off; give --sandbox rlimits on the command line"
             )
         if key == "prices":
             _check_prices(file, value)

@@ -22,14 +22,18 @@ from pathlib import Path
 from types import CodeType
 from typing import IO, Any
 
-_LAUNCHER = Path(__file__).with_name("_confine.py")
+_PARTS = ("_confine_rules.py", "_confine_watch.py", "_confine.py")
 # The launcher travels compiled beside its settings: a script would be compiled at each start.
-_START = "import sys, marshal; exec(marshal.load(open(int(sys.argv[1]), 'rb', closefd=False))[0])"
+_START = (
+    "import sys, marshal\n"
+    "for part in marshal.load(open(int(sys.argv[1]), 'rb', closefd=False))[0]: exec(part)"
+)
 
 
 @functools.cache
-def _launcher() -> CodeType:
-    return compile(_LAUNCHER.read_text(encoding="utf-8"), _LAUNCHER.name, "exec")
+def _launcher() -> tuple[CodeType, ...]:
+    here = Path(__file__).parent
+    return tuple(compile((here / p).read_text(encoding="utf-8"), p, "exec") for p in _PARTS)
 
 
 class Confined(subprocess.Popen[bytes]):

@@ -5,11 +5,9 @@ Only computes paths; knows nothing of how they are shown.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store")
@@ -32,24 +30,60 @@ def system_files() -> list[str]:
     return [path for path in (*SYSTEM, *etc, *_SYS) if os.path.exists(path)]
 
 
-def program_folders(program: Path) -> tuple[str, ...]:
-    """What a program needs to start: for a Python, all its prefixes and import folders."""
+Ask = Callable[[list[str], tuple[str, ...]], bytes]
+"""Runs a program that sees only the given folders beside the system's; returns its output."""
+
+
+def program_folders(program: Path, ask: Ask) -> tuple[str, ...]:
+    """What a program needs to start: for a Python, all its prefixes and import folders.
+
+    The interpreter may be a stranger's, so it is asked inside the sandbox, and what it names
+    beyond its own prefixes is shown only if it looks like a folder of Python code.
+    """
     real = program.resolve()
     if not real.name.startswith(("python", "pypy")):
         return (str(real.parent), str(program.parent))
-    return _interpreter_folders(str(program), real.stat().st_mtime)
+    key = (str(program), real.stat().st_mtime)
+    if key not in _known:
+        _known[key] = _interpreter_folders(program, ask)
+    return _known[key]
 
 
-@functools.lru_cache(maxsize=64)
-def _interpreter_folders(python: str, changed: float) -> tuple[str, ...]:
-    # The user's own interpreter, isolated from the working folder and the environment.
+_known: dict[tuple[str, float], tuple[str, ...]] = {}
+
+
+def _interpreter_folders(program: Path, ask: Ask) -> tuple[str, ...]:
+    own = own_folders(program)
     try:
-        told = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, timeout=30, env={})
-        folders: Iterable[str] = json.loads(told.stdout) if told.returncode == 0 else ()
-    except (OSError, subprocess.TimeoutExpired, ValueError):
-        folders = ()
-    binaries = (os.path.dirname(python), os.path.dirname(os.path.realpath(python)))
-    return tuple(dict.fromkeys(f for f in (*folders, *binaries) if f and not _too_broad(f)))
+        told = json.loads(ask([str(program), "-I", "-c", _ASK], own) or b"[]")
+    except ValueError:
+        told = []
+    folders = [f for f in told if isinstance(f, str) and not _too_broad(f)]
+    wanted = [f for f in folders if _below(f, own) or _holds_python(f)]
+    return tuple(dict.fromkeys((*wanted, *own)))
+
+
+def own_folders(program: Path) -> tuple[str, ...]:
+    """The prefixes of a Python as far as its place and its pyvenv.cfg tell them."""
+    found: list[Path] = []
+    for binary in (program, program.resolve()):
+        prefix = binary.parent.parent
+        found += [prefix / "lib", prefix / "lib64"] if _too_broad(str(prefix)) else [prefix]
+        found.append(binary.parent)
+    return tuple(dict.fromkeys(str(f) for f in found if not _too_broad(str(f))))
+
+
+def _below(folder: str, tops: Iterable[str]) -> bool:
+    real = os.path.realpath(folder)
+    return any((real + "/").startswith(os.path.realpath(top) + "/") for top in tops)
+
+
+def _holds_python(folder: str) -> bool:
+    place = Path(folder)
+    if not place.is_dir():
+        return place.suffix in (".zip", ".egg", ".whl")
+    patterns = ("*.py", "*/__init__.py", "*.dist-info", "*.egg-info", "*.so")
+    return any(next(place.glob(pattern), None) is not None for pattern in patterns)
 
 
 def _too_broad(folder: str) -> bool:

@@ -7,19 +7,23 @@ program needed) and ``rlimits`` (limits only). Must not know what the program do
 from __future__ import annotations
 
 import functools
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from meritree.errors import BadInput, MeritreeError
 from meritree.run import _visible
 from meritree.run._confined import Completed, Confined, collect, spawn
+from meritree.run._seccomp import call_filter
 
 __all__ = [
+    "CONFINING",
+    "HOW_TO_INSTALL",
     "KINDS",
     "Completed",
     "Confined",
@@ -32,6 +36,12 @@ __all__ = [
 ]
 
 KINDS = ("bubblewrap", "landlock", "rlimits")
+CONFINING = KINDS[:-1]
+"""The kinds that confine files, network and processes, strongest first."""
+HOW_TO_INSTALL = (
+    "install bubblewrap (`apt-get install bubblewrap`, `dnf install bubblewrap`, "
+    "`pacman -S bubblewrap`)"
+)
 _GIB = 1 << 30
 _Stream = int | IO[Any] | None
 
@@ -53,6 +63,8 @@ class Limits:
         wall_seconds: kept by `Sandbox.run`; who calls `launch` keeps the clock itself.
         output_bytes: of each of stdout and stderr, kept by `Sandbox.run` (start and end).
         scratch_bytes: of each of the private /tmp and /dev/shm.
+        disk_bytes: what may be added to all writable folders together. Looked at four times a
+            second, so a quick writer gets a little further before it ends (by SIGXFSZ).
     """
 
     memory_bytes: int | None = 3 * _GIB
@@ -62,6 +74,7 @@ class Limits:
     wall_seconds: float | None = None
     output_bytes: int = 1_000_000
     scratch_bytes: int = 512 << 20
+    disk_bytes: int | None = 4 * _GIB
 
     def resources(self) -> dict[str, int]:
         """The limits that the kernel keeps, by the names of RLIMIT_*."""
@@ -82,11 +95,13 @@ class Sandbox:
         kind: ``bubblewrap``, ``landlock`` or ``rlimits``.
         strength: 2 confines files, network and processes; 0 only sets limits.
         notes: what it does not promise here, in words.
+        bound: bubblewrap runs inside namespaces of ours, which bound its processes.
     """
 
     kind: str
     strength: int
     notes: tuple[str, ...] = field(default=())
+    bound: bool = True
 
     def launch(
         self,
@@ -127,7 +142,11 @@ class Sandbox:
         """
         limits = limits or Limits()
         program = _program(argv)
-        config = self._config(program, argv, cwd, writable, readable, env or {}, limits)
+        shown = [str(path) for path in readable]
+        if self.kind != "rlimits":
+            shown += _visible.program_folders(Path(program), self._asked)
+        argv = [program, *map(str, argv[1:])]
+        config = self._config(argv, cwd, writable, shown, env or {}, limits)
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         process, notes, problem = spawn(config, tuple(pass_fds), streams)
         if problem is not None:
@@ -167,34 +186,48 @@ class Sandbox:
         )
         return collect(process, limits.wall_seconds, limits.output_bytes)
 
+    def _asked(self, argv: list[str], folders: tuple[str, ...]) -> bytes:
+        """What a Python says of itself, in a sandbox that shows its prefixes only."""
+        limits = Limits(wall_seconds=30.0)
+        config = self._config(argv, Path("/"), (), folders, {}, limits)
+        streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+        process, _, problem = spawn(config, (), {"stdin": subprocess.DEVNULL, **streams})
+        if problem is not None:
+            process.stop()
+            return b""
+        done = collect(process, limits.wall_seconds, limits.output_bytes)
+        return done.stdout if done.returncode == 0 else b""
+
     def _config(
         self,
-        program: str,
         argv: Sequence[str],
         cwd: Path,
         writable: Sequence[Path],
-        readable: Sequence[Path],
+        shown: Sequence[str],
         env: Mapping[str, str],
         limits: Limits,
     ) -> dict[str, Any]:
         config: dict[str, Any] = {
             "mode": self.kind,
-            "argv": [program, *map(str, argv[1:])],
+            "argv": list(argv),
             "cwd": str(cwd),
             "env": dict(env),
             "limits": limits.resources(),
             "writable": [str(path) for path in writable],
             "scratch": limits.scratch_bytes,
+            "disk": limits.disk_bytes,
+            "filter": b"" if self.kind == "rlimits" else call_filter(platform.machine()),
+            "namespaces": self.kind == "landlock" or (self.kind == "bubblewrap" and self.bound),
         }
         if self.kind == "rlimits":
             # The kernel counts every process of this user against it, not only the program's.
             config["limits"].pop("NPROC", None)
             return config
-        folders = _visible.program_folders(Path(program))
-        visible = [*_visible.system_files(), *folders, *map(str, readable)]
+        visible = [*_visible.system_files(), *shown]
         config["binds"], config["links"] = _visible.layout(visible, config["writable"])
         if self.kind == "bubblewrap":
-            config["limits"].pop("NPROC", None)
+            if not self.bound:  # would count all processes of this user
+                config["limits"].pop("NPROC", None)
             config["argv"] = _bubblewrap_line(config)
             config["cwd"], config["env"] = "/", {"PATH": "/usr/bin:/bin"}
         return config
@@ -220,7 +253,10 @@ def _bubblewrap_line(config: Mapping[str, Any]) -> list[str]:
         line += ["--bind" if may_write else "--ro-bind", source, target]
     for name, value in config["env"].items():
         line += ["--setenv", name, value]
-    return [*line, "--remount-ro", "/", "--chdir", config["cwd"], "--", *config["argv"]]
+    # /proc too: bubblewrap leaves /proc/sys open to who is root outside, and so /proc/*/mem.
+    # /proc too: bubblewrap leaves /proc/sys writable for who is root outside, and /proc/*/mem.
+    line += ["--remount-ro", "/proc", "--remount-ro", "/", "--chdir", config["cwd"]]
+    return [*line, "--", *config["argv"]]
 
 
 def _bubblewrap() -> str | None:
@@ -249,15 +285,23 @@ _WARNING = (
 def choose(kind: str = "auto") -> Sandbox:
     """Return the sandbox of a kind, or the strongest that works here (``auto``).
 
+    ``auto`` never takes ``rlimits``, which confines nothing: it must be named.
+
     Raises:
         BadInput: no such kind, or it does not work on this machine; the message says why.
     """
     if kind != "auto" and kind not in KINDS:
         raise BadInput(f"no sandbox kind {kind!r}; allowed are auto, {', '.join(KINDS)}")
-    for name in KINDS if kind == "auto" else (kind,):
+    for name in CONFINING if kind == "auto" else (kind,):
         sandbox, reason = _probe(name)
         if sandbox is not None:
             return sandbox
+    if kind == "auto":
+        why = "; ".join(f"{one.name}: {one.reason}" for one in describe() if not one.available)
+        raise BadInput(
+            f"no sandbox works here ({why}); {HOW_TO_INSTALL}, or name --sandbox rlimits if you "
+            "trust the code: it then runs with your rights"
+        )
     works = ", ".join(found.name for found in describe() if found.available) or "none"
     raise BadInput(f"sandbox kind {kind} does not work here: {reason}; kinds that work: {works}")
 
@@ -278,7 +322,17 @@ def _probe(kind: str) -> tuple[Sandbox | None, str]:
         return None, f"needs Linux, this is {sys.platform}"
     if kind == "bubblewrap" and _bubblewrap() is None:
         return None, "bwrap is not installed (`apt-get install bubblewrap`, or the like)"
-    bare = Sandbox(kind, _STRENGTH[kind])
+    sandbox, reason = _try(Sandbox(kind, _STRENGTH[kind]))
+    if sandbox is None and kind == "bubblewrap":  # namespaces within namespaces are not everywhere
+        loose = ("the number of processes is not bounded (no namespaces around bubblewrap here)",)
+        sandbox, again = _try(Sandbox(kind, _STRENGTH[kind], loose, bound=False))
+        reason = again if sandbox is not None else reason
+    return sandbox, reason
+
+
+def _try(bare: Sandbox) -> tuple[Sandbox | None, str]:
+    """Start a program that does nothing."""
+    kind = bare.kind
     try:
         process = bare.launch(["true"], cwd=Path("/"), stderr=subprocess.PIPE)
     except SandboxError as error:
@@ -288,5 +342,5 @@ def _probe(kind: str) -> tuple[Sandbox | None, str]:
     if process.returncode:
         text = complaint.decode(errors="replace").strip()
         return None, text or f"a trial run ended with {process.returncode}"
-    notes = (_WARNING,) if kind == "rlimits" else tuple(process.notes)
-    return Sandbox(kind, _STRENGTH[kind], notes), "; ".join(("works", *notes))
+    notes = (_WARNING,) if kind == "rlimits" else (*bare.notes, *process.notes)
+    return replace(bare, notes=notes), "; ".join(("works", *notes))

@@ -158,7 +158,8 @@ class _Run:
             if self.prepared is not None:
                 self.prepared.close()
         self._finish(result)
-        if result.status == "verified" and self.options.apply:
+        honest = not (result.candidates and result.candidates[0].flags)
+        if result.status == "verified" and self.options.apply and honest:
             self._apply(result)
             result = replace(result, applied=True)
             self.folder.write_result(result)
@@ -306,7 +307,11 @@ class _Run:
                 "verified",
                 f"verified: {targets} target test{'s' if targets != 1 else ''} pass, nothing that "
                 f"passed before fails, twice, in fresh processes{others}. "
-                "Passing tests is evidence, not proof.",
+                + (
+                    "It looks made for the tests, so it was not applied: see its flags."
+                    if verified[0].flags
+                    else "Passing tests is evidence, not proof."
+                ),
             )
         elif candidates:
             status = "unverified"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from meritree.errors import BadInput
 from meritree.run.sandbox import Sandbox, choose
+from meritree.swe.guards import Seen, seen_in_tests
 from meritree.swe.outcome_codec import (
     decode_baseline,
     decode_coverage,
@@ -81,6 +82,7 @@ class Prepared:
         targets: failing tests that a patch must make pass.
         guards: passing tests that it must not break.
         warnings: what the user should know.
+        seen: constants of the failing tests, which a patch should not write in.
     """
 
     options: FixOptions
@@ -100,6 +102,7 @@ class Prepared:
     suspicion: Suspicion
     catalogue: EditCatalogue
     signs: FailureSigns
+    seen: Seen = field(default_factory=Seen)
     evaluators: list[Evaluator] = field(default_factory=list)
     remote: list[RayTester] = field(default_factory=list)
 
@@ -440,6 +443,7 @@ def _assemble(
         _localize(repository, tests, measured.coverage, options),
         EditCatalogue(index, Evidence(raised, expected, actual)),
         FailureSigns(exceptions, messages, expected),
+        seen_in_tests(repository.tests, measured.targets, expected),
     )
 
 

@@ -86,6 +86,7 @@ class Candidate:
     verdict: str = ""  # evidence in words, or why the final check refused it
     score: float = 0.0  # of the ranking: log-odds of being right, up to a constant
     gains: Mapping[str, float] = field(default_factory=dict)  # what each channel adds to the value
+    flags: tuple[Mapping[str, Any], ...] = ()  # what looks made for the tests; see docs/fix-json.md
     risk: float | None = None  # bound on accepting a wrong patch at this score; see calibration
 
 
@@ -164,6 +165,7 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
         "verdict": candidate.verdict,
         "score": candidate.score,
         "risk": candidate.risk,
+        "flags": [dict(flag) for flag in candidate.flags],
     }
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from meritree.run.ledger import Ledger
 from meritree.search import SearchTree, make_strategy
 from meritree.swe.code_search import CodeSearch, EditPolicy, Events, SearchLimits, Tester
-from meritree.swe.edits import Edit
+from meritree.swe.edits import Edit, apply_splices
+from meritree.swe.guards import Flag, special_cases, worth_a_look
 from meritree.swe.prepare import Prepared
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.sampled_policy import SampledPolicy
@@ -73,6 +74,18 @@ def new_search(
     return search
 
 
+def flags(prepared: Prepared, edits: Sequence[Edit]) -> tuple[Flag, ...]:
+    """What in a candidate looks made for its tests."""
+    written = [splice.replacement for edit in edits for splice in edit.splices]
+    if not worth_a_look(written, prepared.seen):
+        return ()
+    before = {edit.path: prepared.repository.sources[edit.path] for edit in edits}
+    after = dict(before)
+    for edit in edits:
+        after[edit.path] = apply_splices(after[edit.path], edit.splices)
+    return special_cases(before, after, prepared.seen)
+
+
 def _judge(
     prepared: Prepared, reference: Reference, weights: ValueWeights
 ) -> Callable[[Outcome, Sequence[Edit], float], Estimate]:
@@ -85,6 +98,7 @@ def _judge(
             edits=len(edits),
             suspicion=item.factor / top if item and top else None,
             where=item.reasons[0] if item and item.reasons else "",
+            flags=tuple(flag.words for flag in flags(prepared, edits)),
         )
         return judge(reference, outcome, facts, weights)
 

@@ -16,9 +16,10 @@ from meritree.value.attribution import shapley
 from meritree.value.combine import gate, weighted_mean
 from meritree.value.estimate import Cost, Estimate
 
-CHANNELS = ("targets", "near", "changed", "kept", "clean", "suspicion", "size", "natural")
-GATES = frozenset({"kept"})
+CHANNELS = ("targets", "near", "changed", "kept", "clean", "suspicion", "size", "natural", "honest")
+GATES = frozenset({"kept", "honest"})
 UNSOLVED_AT_MOST = 0.99
+FLAGGED_AT_MOST = 0.5  # value of a candidate that special-cases its tests, passing or not
 REFUSED = 0.3  # value of a candidate that passed in the search and failed the final check
 _SHORT = 60
 
@@ -28,7 +29,8 @@ class ValueWeights:
     """How the channels make one value.
 
     V = sum of weight x channel over the additive channels, divided by the sum of their
-    weights, times the gate of ``kept``. Channels of weight 0 are shown, not counted.
+    weights, times the gate of ``kept``. Channels of weight 0 are shown, not counted. A patch
+    that special-cases its tests has the channel ``honest`` at 0 and at most half a value.
     ``targets``, ``near`` and ``size`` as in a prototype measured on real repositories;
     ``changed`` is lower than there, since edits that merely fail otherwise drew the search.
 
@@ -108,6 +110,7 @@ class Facts:
         natural: naturalness of its changed lines in [0, 1]; None when not judged.
         suspicion: largest suspicion s of an edited line in [0, 1]; None when not known.
         where: why that line is suspected, in words.
+        flags: what looks made for the tests (`meritree.swe.guards`), in words.
     """
 
     size: float = 0.0
@@ -115,6 +118,7 @@ class Facts:
     natural: float | None = None
     suspicion: float | None = None
     where: str = ""
+    flags: tuple[str, ...] = ()
 
 
 NO_FACTS = Facts()
@@ -138,6 +142,8 @@ def judge(
     judged = dict(_channels(_Case(reference, outcome, facts), weights.off))
     channels = {name: value for name, (value, _) in judged.items()}
     mean = 1.0 if outcome.passed_all else _combine(channels, bool(outcome.regressions), weights)
+    if "honest" in channels:
+        mean = min(FLAGGED_AT_MOST, mean)
     return Estimate(
         mean,
         n=float(outcome.ran),
@@ -185,9 +191,10 @@ def channel_gains(
         kinds = {name: after if name in changed else before for name in players}
         channels = {n: kind.channels[n] for n, kind in kinds.items() if n in kind.channels}
         kept = channels.get("kept", 1.0) >= 1.0
+        most = FLAGGED_AT_MOST if "honest" in channels else 1.0
         if kept and channels.get("targets", 0.0) >= 1.0:
-            return 1.0
-        return _combine(channels, not kept, weights)
+            return most
+        return min(most, _combine(channels, not kept, weights))
 
     players = [name for name in CHANNELS if name in before.channels or name in after.channels]
     return dict(shapley(worth, players).values) if players else {}
@@ -221,6 +228,7 @@ def _channels(case: _Case, off: Collection[str]) -> Iterator[tuple[str, tuple[fl
         "suspicion": _suspicion,
         "size": _size,
         "natural": _natural,
+        "honest": _honest,
     }
     for name in CHANNELS:
         if name not in off:
@@ -322,6 +330,13 @@ def _natural(case: _Case) -> tuple[float, str] | None:
     value = min(1.0, max(0.0, case.facts.natural))
     words = "more" if value > 0.55 else "less" if value < 0.45 else "as"
     return value, f"{words} usual for this project {'as' if words == 'as' else 'than'} before"
+
+
+def _honest(case: _Case) -> tuple[float, str] | None:
+    """Absent from honest candidates, so that their value does not know of it."""
+    if not case.facts.flags:
+        return None
+    return 0.0, f"looks made for the tests: {'; '.join(case.facts.flags[:3])}"
 
 
 def _cost(outcome: Outcome) -> Cost:

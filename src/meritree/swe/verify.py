@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from meritree.swe.calibration import in_words
@@ -16,6 +16,7 @@ from meritree.swe.code_search import CodeSearch
 from meritree.swe.prepare import Prepared, Say
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome
+from meritree.swe.search_setup import flags
 from meritree.swe.value import channel_gains, refused
 from meritree.value.conformal import Acceptance
 from meritree.value.estimate import Estimate
@@ -42,7 +43,7 @@ def rank_and_verify(
     ranked = rank([plausible_patch(prepared, search, node) for node in search.found])
     nodes = {search.states[node].key: node for node in search.found}
     candidates: list[Candidate] = []
-    after: tuple[TestOutcome, ...] = ()
+    after: dict[int, tuple[TestOutcome, ...]] = {}
     for place, item in enumerate(ranked, 1):
         key = item.patch.key
         verdict = known.get(key)
@@ -55,13 +56,19 @@ def rank_and_verify(
             note(key, verdict)
         candidate = _candidate(prepared, search, nodes[key], item, verdict)
         candidates.append(_with_risk(candidate, acceptance))
-        if verdict["verified"] and not after:
-            after = tuple(TestOutcome(*entry) for entry in verdict["tests"])
-    candidates.sort(key=lambda c: not c.verified)  # stable: rank decides inside each group
-    return tuple(_placed(c, n) for n, c in enumerate(candidates, 1)), after
+        if verdict["verified"]:
+            after[candidate.node] = tuple(TestOutcome(*entry) for entry in verdict["tests"])
+    # Stable: rank decides inside each group.
+    candidates.sort(key=lambda c: (not c.verified, bool(c.flags)))
+    best = after.get(candidates[0].node, ()) if candidates else ()
+    return tuple(_placed(c, n) for n, c in enumerate(candidates, 1)), best
 
 
 def _check(prepared: Prepared, search: CodeSearch, node: int) -> dict[str, Any]:
+    serious = [flag.words for flag in flags(prepared, search.path(node)) if flag.serious]
+    if serious:
+        reason = f"refused, it is made for the tests: {'; '.join(serious[:3])}"
+        return {"verified": False, "reason": reason}
     files = search.files(node)
     prepared.store.keep(prepared.store.tree_with(prepared.base, files))
     verdict = prepared.session.final_check(
@@ -73,6 +80,7 @@ def _check(prepared: Prepared, search: CodeSearch, node: int) -> dict[str, Any]:
         "reason": verdict.reason,
         "seconds": round(verdict.seconds, 3),
         "tests": tests if verdict.verified else [],
+        "notes": list(verdict.notes),
     }
 
 
@@ -126,6 +134,10 @@ def _candidate(
         if verdict["verified"]
         else str(verdict["reason"])
     )
+    suspect = flags(prepared, search.path(node))
+    if suspect and verdict["verified"]:
+        words += f"; but it looks made for the tests: {'; '.join(f.words for f in suspect[:3])}"
+    words = "; ".join((words, *verdict.get("notes", ())))
     return Candidate(
         rank=0,
         verified=bool(verdict["verified"]),
@@ -138,6 +150,7 @@ def _candidate(
         verdict=words,
         score=item.score,
         gains=_gains(search, state.estimate) if verdict["verified"] else {},
+        flags=tuple(asdict(flag) for flag in suspect),
     )
 
 

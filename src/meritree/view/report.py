@@ -70,6 +70,7 @@ def render_report(document: Document, tree: SearchTreeView) -> str:
     body = [
         *_verdict(document),
         *_patch(document),
+        *(_flags(document["candidates"][0]) if document["candidates"] else ()),
         *_value(document),
         *_alternatives(document),
         *_tree(tree, document),
@@ -146,6 +147,15 @@ def _diff(patch: str) -> str:
     return f"<pre>{''.join(lines)}</pre>"
 
 
+def _flags(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """What in a patch looks made for its tests."""
+    found = candidate.get("flags", ())  # absent from older documents
+    if found:
+        yield "<h2>Looks made for the tests</h2>"
+        rows = [(f"{f['path']}:{f['line']}", f["rule"], f["code"]) for f in found]
+        yield _table(rows, ("place", "rule", "code"))
+
+
 def _value(document: Document) -> Iterator[str]:
     if document["estimate"]:
         yield "<h2>Why this patch: its value and what it is made of</h2>"
@@ -178,7 +188,7 @@ def _alternatives(document: Document) -> Iterator[str]:
         yield (
             f"<details><summary>{other['rank']}. {mark}, value {other['estimate']['mean']:.2f}: "
             f"{_text('; '.join(other['edits']))}</summary><p>{_text(other['verdict'])}</p>"
-            f"{_diff(other['patch'])}{_channels(other['estimate'])}</details>"
+            f"{_diff(other['patch'])}{''.join(_flags(other))}{_channels(other['estimate'])}</details>"
         )
 
 

@@ -1,6 +1,7 @@
 """The scratch copy on disk: notice and undo what test runs changed in it.
 
-Compares sizes and times with those of the start; contents come from the pristine copy.
+Compares sizes and times (that of the last change of state too, which nobody can set back) with
+those of the start; contents come from the pristine copy.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ _SKIPPED = frozenset((".git", "__pycache__", ".pytest_cache", ".hypothesis", ".m
 _SHARE = 0.1
 
 
+def _state_of(info: os.stat_result) -> Tuple[int, ...]:
+    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino
+
+
 class Workspace:
     """The folder in which tests run, and the untouched one that it was copied from."""
 
@@ -23,7 +28,7 @@ class Workspace:
         self._state = dict(self._scan())
         self._next = 0.0
 
-    def _scan(self) -> Iterator[Tuple[str, Tuple[int, int, int]]]:
+    def _scan(self) -> Iterator[Tuple[str, Tuple[int, ...]]]:
         pending = [self.root]
         while pending:
             folder = pending.pop()
@@ -38,7 +43,7 @@ class Workspace:
                     pending.append(entry.path)
                 else:
                     info = entry.stat(follow_symlinks=False)
-                    yield entry.path, (info.st_mtime_ns, info.st_size, info.st_ino)
+                    yield entry.path, _state_of(info)
 
     def refresh(self) -> int:
         """Restore changed and missing files, delete new ones; returns how many.
@@ -66,7 +71,7 @@ class Workspace:
             os.unlink(path)
         shutil.copy2(original, path, follow_symlinks=False)
         info = os.lstat(path)
-        self._state[path] = (info.st_mtime_ns, info.st_size, info.st_ino)
+        self._state[path] = _state_of(info)
 
     def write(self, files: Dict[str, str]) -> None:
         """Put a candidate's files into the folder."""

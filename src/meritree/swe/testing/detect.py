@@ -116,7 +116,7 @@ def detect_command(root: Path) -> TestCommand:
         BadInput: there is nothing that looks like a test.
     """
     configured = _configuration(root)[0] is not None
-    files = list(_test_files(root))
+    files = list(test_files_of(root))
     if not configured and not files and not list(root.glob("**/conftest.py")):
         raise BadInput(
             f"no tests found in {root}: no pytest configuration, no test_*.py or *_test.py; "
@@ -141,7 +141,8 @@ def _pytest_command(
     )
 
 
-def _test_files(root: Path) -> Iterator[Path]:
+def test_files_of(root: Path) -> Iterator[Path]:
+    """Files that look like tests by their names."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(n for n in names if n not in _SKIPPED and not n.startswith("."))
         for name in sorted(files):

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from meritree.errors import BadInput
+from meritree.errors import BadInput, MeritreeError
+from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.types import TestCommand
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Importing it would take five times as long.
+_LOOK = "import importlib.util as u, sys; sys.exit(u.find_spec('pytest') is None)"
 # Imports all of it, so that the bytecode of a copy is there when the first process starts.
 _PROBE = (
     "import sys; sys.path.extend(sys.argv[1:]); import pytest, _pytest.config as c; "
@@ -26,21 +29,31 @@ _PROBE = (
 )
 
 
-def can_import_pytest(python: Path, *places: Path) -> bool:
-    """Whether an interpreter can import pytest, with ``places`` at the end of its path.
+def has_pytest(python: Path, launcher: Launcher, scratch: Path) -> bool:
+    """Whether pytest is installed there. The interpreter may be the repository's: confined.
 
     Raises:
         BadInput: the interpreter does not start.
     """
-    command = [str(python), "-c", _PROBE, *map(str, places)]
+    return _runs(python, launcher, scratch, "-I", "-c", _LOOK)
+
+
+def _runs(python: Path, launcher: Launcher, scratch: Path, *arguments: str) -> bool:
+    scratch.mkdir(parents=True, exist_ok=True)
+    command = [str(python), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        process = launcher.launch(command, cwd=scratch, writable=[scratch], env={})
+    except MeritreeError as error:
         raise BadInput(f"--python {python}: cannot be run ({error})") from None
-    return done.returncode == 0
+    try:
+        return process.wait(60) == 0
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise BadInput(f"--python {python}: cannot be run (silent for 60 s)") from None
 
 
-def lend_pytest(python: Path, folder: Path) -> Path | None:
+def lend_pytest(python: Path, launcher: Launcher, folder: Path) -> Path | None:
     """Copy our pytest and what it needs below ``folder``; None if it does not run there."""
     lent = folder / "lent-pytest"
     shutil.rmtree(lent, ignore_errors=True)
@@ -52,7 +65,7 @@ def lend_pytest(python: Path, folder: Path) -> Path | None:
                 target = lent / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(file.locate()), target)
-    return lent if can_import_pytest(python, lent) else None
+    return lent if _runs(python, launcher, lent, "-c", _PROBE, str(lent)) else None
 
 
 def _with_requirements(name: str) -> Iterator[importlib.metadata.Distribution]:

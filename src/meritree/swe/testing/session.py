@@ -20,7 +20,8 @@ from meritree.run.sandbox import choose
 from meritree.swe.repository import is_subject_path
 from meritree.swe.testing import decode, plain
 from meritree.swe.testing.detect import detect_command, detect_python
-from meritree.swe.testing.lent import can_import_pytest, lend_pytest, without_pytest
+from meritree.swe.testing.last_word import final_check
+from meritree.swe.testing.lent import has_pytest, lend_pytest, without_pytest
 from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.server import Server, Setting, write_files
 from meritree.swe.testing.types import (
@@ -100,12 +101,11 @@ class TestSession:
         command = command or detect_command(pristine)
         python = python or detect_python(pristine)
         folder = scratch or Path(tempfile.mkdtemp(prefix="meritree-"))
-        setting = Setting(
-            pristine, command, python, sandbox or choose("rlimits"), limits or TestLimits(), seed
-        )
+        launcher = sandbox or choose("rlimits")
+        setting = Setting(pristine, command, python, launcher, limits or TestLimits(), seed)
         session = cls(setting, folder, scratch is None)
         try:
-            if command.kind != "plain" and not can_import_pytest(python):
+            if command.kind != "plain" and not has_pytest(python, launcher, folder):
                 session._borrow_pytest()
             session._collect()
         except BaseException:
@@ -116,7 +116,7 @@ class TestSession:
     def _borrow_pytest(self) -> None:
         """Lend our pytest to an interpreter that has none, or do without."""
         setting, python = self.setting, self.setting.python
-        lent = lend_pytest(python, self._scratch)
+        lent = lend_pytest(python, setting.launcher, self._scratch)
         if lent is not None:
             self.setting = replace(setting, lent=(lent,))
             return
@@ -277,22 +277,33 @@ class TestSession:
 
         ``limits``: seconds of each test; the baseline's limit when None.
         """
-        setting = self.setting if original is None else replace(self.setting, pristine=original)
         folder = self.folder()
         try:
-            if self.command.kind == "plain":
-                done = plain.run(setting, folder, files or {}, self.limits.collect_seconds)
-                return {done.id: done}
-            server = Server(setting, folder, "fresh", files, {"third": []})
-            try:
-                limit = self.limits.baseline_seconds if limits is None else limits
-                answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
-            finally:
-                server.close()
-            with decode.reading("answer"):
-                return decode.results([*answer["results"], *answer["guards"]])
+            return self.results_in(folder, tests, files, original, limits)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def results_in(
+        self,
+        folder: Path,
+        tests: Sequence[str],
+        files: Mapping[str, str] | None = None,
+        original: Path | None = None,
+        limits: Mapping[str, float] | None = None,
+    ) -> dict[str, TestResult]:
+        """As `fresh_results`, in a given empty folder, which is kept as the run left it."""
+        setting = self.setting if original is None else replace(self.setting, pristine=original)
+        if self.command.kind == "plain":
+            done = plain.run(setting, folder, files or {}, self.limits.collect_seconds)
+            return {done.id: done}
+        server = Server(setting, folder, "fresh", files, {"third": []})
+        try:
+            limit = self.limits.baseline_seconds if limits is None else limits
+            answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
+        finally:
+            server.close()
+        with decode.reading("answer"):
+            return decode.results([*answer["results"], *answer["guards"]])
 
     def request(
         self,
@@ -412,44 +423,11 @@ class TestSession:
     ) -> FinalVerdict:
         """Judge a patch in fresh processes and fresh copies of ``repo_original``.
 
-        The repository's own test files are used: ``files`` may not touch them.
+        The repository's own test files are used: ``files`` may not touch them, and those that
+        configure tests keep their original form. A patch that passes is tried once more with
+        tests that were made to fail (see `twin`): whoever passes those has forged the outcome.
         """
-        started = time.monotonic()
-        edited = [path for path in files if path in self.test_files]
-        if edited:
-            return FinalVerdict(False, reason=f"the patch changes test files: {', '.join(edited)}")
-        seen: list[Mapping[str, TestResult]] = []
-        try:
-            for _ in range(runs):
-                tests = [*targets, *must_pass]
-                seen.append(self.fresh_results(tests, files, repo_original.resolve()))
-        except HarnessError as error:
-            return FinalVerdict(False, tuple(targets), runs=tuple(seen), reason=str(error))
-        return _verdict(targets, must_pass, seen, time.monotonic() - started)
-
-
-def _verdict(
-    targets: Sequence[str],
-    must_pass: Sequence[str],
-    runs: Sequence[Mapping[str, TestResult]],
-    seconds: float,
-) -> FinalVerdict:
-    def bad(tests: Sequence[str]) -> tuple[str, ...]:
-        return tuple(t for t in tests if any(t not in run or not run[t].ok for run in runs))
-
-    missing = tuple(t for t in [*targets, *must_pass] if any(t not in run for run in runs))
-    failing, broken = bad(targets), bad(must_pass)
-    skipped = tuple(t for t in targets if any(t in r and r[t].status == "skipped" for r in runs))
-    reasons = []
-    if failing:
-        reasons.append(f"{len(failing)} target test(s) still fail: {', '.join(failing[:3])}")
-    if broken:
-        reasons.append(f"{len(broken)} test(s) broken: {', '.join(broken[:3])}")
-    if skipped:
-        reasons.append(f"{len(skipped)} target test(s) skipped: {', '.join(skipped[:3])}")
-    return FinalVerdict(
-        not reasons, failing, broken, missing, tuple(runs), "; ".join(reasons), seconds
-    )
+        return final_check(self, repo_original.resolve(), files, targets, must_pass, runs)
 
 
 def _status(results: Mapping[str, TestResult], test: str) -> str:

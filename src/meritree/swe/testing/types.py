@@ -263,6 +263,7 @@ class FinalVerdict:
         runs: results of each run, by test id.
         reason: in words, why it is not verified; empty when it is.
         seconds: wall seconds of all runs.
+        notes: edits of tests and of configuration that were left out of the judgement, in words.
     """
 
     verified: bool
@@ -272,6 +273,7 @@ class FinalVerdict:
     runs: tuple[Mapping[str, TestResult], ...] = ()
     reason: str = ""
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
