@@ -115,7 +115,7 @@ def run(path: Path, descriptor: int, evaluations: int = EVALUATIONS) -> Ending:
         if journal.meta != {"kind": "faults"}:
             raise MeritreeError("not this world's journal")
         past = [(event.kind, event.payload) for event in journal.events()]
-        search = _search(Acknowledging(journal, descriptor), evaluations)
+        search = new_search(Acknowledging(journal, descriptor), evaluations)
         steps = sum(kind == "step" for kind, _ in past)
         search.ledger.restore(Cost(evaluations=steps))
         waiting = search.replay(iter(e for e in past if e[0] in ("step", "outcome", "alias")
@@ -139,7 +139,8 @@ def story_of(path: Path) -> Story:
         return [(event.kind, event.payload) for event in journal.events()]
 
 
-def _search(events: Acknowledging, evaluations: int) -> CodeSearch:
+def new_search(events: Acknowledging | None, evaluations: int) -> CodeSearch:
+    """A search that has not begun; ``events`` are told its steps."""
     search = CodeSearch(
         tree=SearchTree(make_strategy("puct"), 0),
         policy=_Policy(),

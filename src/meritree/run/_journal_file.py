@@ -132,7 +132,7 @@ def connect_writer(path: Path, durable: bool) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite may quote what it cannot read
         raise damaged(path, "open", error) from error
     return connection
 
@@ -141,7 +141,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """Open without writing; on a read-only disk, where SQLite can share no memory, as a still."""
     location = path.resolve().as_uri()
     log = path.with_name(path.name + "-wal")
-    error: sqlite3.Error | None = None
+    error: Exception | None = None
     for options in ("?mode=ro", "?mode=ro&immutable=1"):
         if "immutable" in options and log.exists() and log.stat().st_size:
             break  # a still would miss the events in the log
@@ -162,7 +162,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
             connection.close()
             error = failure
             continue
-        except sqlite3.Error as failure:
+        except (sqlite3.Error, UnicodeDecodeError) as failure:
             connection.close()
             error = failure
             break

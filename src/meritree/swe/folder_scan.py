@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,6 @@ def _tracked(repo: object, prefix: str) -> frozenset[str]:
     assert isinstance(repo, Repo)
     try:
         paths = [os.fsdecode(path) for path in repo.open_index()]
-    except (NoIndexPresent, OSError, ValueError, AssertionError):
+    except (NoIndexPresent, OSError, ValueError, AssertionError, struct.error, LookupError):
         return frozenset()  # no index, or one of a kind dulwich does not read: rules alone decide
     return frozenset(path[len(prefix) :] for path in paths if path.startswith(prefix))
