@@ -15,7 +15,7 @@ FLOORS = {
     "cli": 5,
     "view": 4, "studies": 4, "bench": 4, "demo": 4,
     "swe": 3,
-    "search": 2,
+    "search": 2, "respond": 2,
     "value": 1, "objectives": 1, "run": 1, "stats": 1,
 }  # fmt: skip
 EVERYWHERE = {"errors", "__version__", "typing"}
@@ -66,9 +66,11 @@ def test_the_harness_imports_nothing_of_ours_but_itself() -> None:
             assert name.startswith("meritree.swe.harness"), f"{file.name} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["meritree", "meritree.search", "meritree.value"])
+@pytest.mark.parametrize(
+    "module", ["meritree", "meritree.search", "meritree.value", "meritree.respond"]
+)
 def test_importing_the_engine_imports_no_framework(module: str) -> None:
-    heavy = ["typer", "rich", "dulwich", "numpy", "matplotlib", "pytest", "torch", "sqlite3"]
+    heavy = "typer rich dulwich numpy matplotlib pytest torch sqlite3 httpx".split()
     code = f"import sys, {module}; print(*sorted(set({heavy!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
