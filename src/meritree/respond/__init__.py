@@ -34,7 +34,10 @@ from meritree.respond.ledgered import Ledgered, ledgered
 from meritree.respond.model import Endpoint, Model, Patience, is_priced, utf8_bytes
 from meritree.respond.openai_chat import OpenAIChat
 from meritree.respond.prices import Price, Prices, packaged_prices, read_prices
+from meritree.respond.schema import complaint_about
 from meritree.respond.scripted import FunctionModel, NoisyModel, ScriptedModel, echo_model
+from meritree.respond.text_protocol import Parsed, describe_tools, parse_calls, write_call
+from meritree.respond.text_tools import TextTools
 
 __all__ = [
     "BrokenReply",
@@ -52,6 +55,7 @@ __all__ = [
     "OpenAIChat",
     "OutOfTokens",
     "Overloaded",
+    "Parsed",
     "Patience",
     "Price",
     "Prices",
@@ -63,6 +67,7 @@ __all__ = [
     "Role",
     "ScriptEnded",
     "ScriptedModel",
+    "TextTools",
     "TimedOut",
     "Tool",
     "ToolCall",
@@ -70,13 +75,17 @@ __all__ = [
     "UnknownModel",
     "Usage",
     "WrongKey",
+    "complaint_about",
+    "describe_tools",
     "echo_model",
     "is_priced",
     "ledgered",
     "packaged_prices",
+    "parse_calls",
     "read_prices",
     "system",
     "tool_result",
     "user",
     "utf8_bytes",
+    "write_call",
 ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from meritree.errors import BadInput
 from meritree.respond.data import Reply, Request, Usage
 from meritree.respond.errors import ModelError
-from meritree.respond.model import Endpoint, Model
+from meritree.respond.model import Endpoint, Model, Wrapper
 from meritree.respond.retry import with_retries
 from meritree.run.ledger import Ledger, Spending
 
@@ -86,11 +86,11 @@ class Ledgered:
         return float(price.usd(usage))
 
 
-def ledgered(model: Model, ledger: Ledger) -> Ledgered:
+def ledgered(model: Model, ledger: Ledger) -> Model:
     """Return ``model``, paying each call from ``ledger``.
 
-    Wrap the endpoint itself and put other wrappers (`TextTools`) outside, so that every attempt
-    and every repair is paid.
+    Every attempt and every repair is paid on its own: a wrapper that asks several times
+    (`TextTools`) is taken apart and put around the paying model (its ``rewrapped``).
 
     Raises:
         BadInput: the ledger limits money and no price is known for the model: what cannot be
@@ -103,6 +103,8 @@ def ledgered(model: Model, ledger: Ledger) -> Ledgered:
             "{ prompt = 0, completion = 0 } (usd per million tokens) for a model of your own, or "
             "limit tokens instead of money"
         )
+    if isinstance(model, Wrapper):
+        return model.rewrapped(lambda inner: ledgered(inner, ledger))
     return Ledgered(model, ledger)
 
 

@@ -84,6 +84,15 @@ class Endpoint(Model, Protocol):
         ...
 
 
+@runtime_checkable
+class Wrapper(Model, Protocol):
+    """A model that asks another one, perhaps several times."""
+
+    def rewrapped(self, wrap: Callable[[Model], Model]) -> Model:
+        """The same around ``wrap`` of the inner model."""
+        ...
+
+
 def utf8_bytes(text: str) -> int:
     """A true upper bound of the tokens of ``text``: a token covers at least one byte.
 

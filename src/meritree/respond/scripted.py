@@ -175,6 +175,7 @@ class NoisyModel:
         self.name = f"noisy-{model.name}"
         self._model = model
         self._rate = rate
+        self._seed = seed
         self._random = random.Random(seed)
         self._mutex = threading.Lock()
 
@@ -188,6 +189,10 @@ class NoisyModel:
             place = self._random.random()
         calls = tuple(_respelt(call, slip(call.raw, place)) for call in reply.tool_calls)
         return replace(reply, text=slip(reply.text, place), tool_calls=calls)
+
+    def rewrapped(self, wrap: Callable[[Model], Model]) -> NoisyModel:
+        """The same noise, from its beginning, around ``wrap(model)``."""
+        return NoisyModel(wrap(self._model), self._rate, self._seed)
 
     def upper_bound(self, request: Request) -> Spending:
         """As of the model."""
