@@ -1,4 +1,4 @@
-"""The array libraries that objectives and value heads are tested on."""
+"""What all tests share: no network, repeatable examples, and the array libraries."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from meritree.respond.offline import guard
+
+# No test, and nothing that it starts, reaches another machine.
+os.environ["MERITREE_OFFLINE"] = "1"
+guard()
 
 # The same examples in every run: a failure repeats, and a green run stays green. To look for new
 # ones: HYPOTHESIS_PROFILE=explore pytest.

@@ -109,7 +109,9 @@ def test_the_readme_has_exactly_the_two_commands() -> None:
 def test_commands_shown_in_the_documentation_exist(page: Path) -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     blocks = re.findall(r"```\w*\n(.*?)```", page.read_text("utf-8"), flags=re.S)
-    used = {verb for block in blocks for verb in re.findall(r"^meritree (\w+)", block, flags=re.M)}
+    used = {
+        verb for block in blocks for verb in re.findall(r"^meritree ([\w-]+)", block, flags=re.M)
+    }
     assert used <= known
 
 

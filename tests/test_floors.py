@@ -70,7 +70,8 @@ def test_the_harness_imports_nothing_of_ours_but_itself() -> None:
     "module", ["meritree", "meritree.search", "meritree.value", "meritree.respond"]
 )
 def test_importing_the_engine_imports_no_framework(module: str) -> None:
-    heavy = "typer rich dulwich numpy matplotlib pytest torch sqlite3 httpx".split()
+    heavy = ["typer", "rich", "dulwich", "numpy", "matplotlib", "pytest", "torch", "sqlite3"]
+    heavy.append("httpx")
     code = f"import sys, {module}; print(*sorted(set({heavy!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -19,7 +19,18 @@ def write(repo: Path, body: str) -> Path:
 
 def test_every_option_is_a_setting_or_refused_with_a_reason() -> None:
     options = {field.name.replace("_", "-") for field in fields(Typed)}
-    assert options == set(TYPES) | set(ONLY_ON_COMMAND_LINE)
+    tables = {"prices"}  # too much for a command line
+    assert options == (set(TYPES) - tables) | set(ONLY_ON_COMMAND_LINE)
+
+
+def test_prices_are_a_table_of_prices(tmp_path: Path) -> None:
+    stated = "[tool.meritree.prices]\n'm*' = { prompt = 1, completion = 2 }\n"
+    settings = read_settings(write(tmp_path, stated))
+    assert settings["prices"] == {"m*": {"prompt": 1, "completion": 2}}
+    with pytest.raises(BadInput, match="must be a table"):
+        read_settings(write(tmp_path, "[tool.meritree]\nprices = 3\n"))
+    with pytest.raises(BadInput, match=r"prices\]: the price of 'm' lacks 'completion'"):
+        read_settings(write(tmp_path, "[tool.meritree.prices.m]\nprompt = 3\n"))
 
 
 def test_no_file_and_no_table_mean_no_settings(tmp_path: Path) -> None:

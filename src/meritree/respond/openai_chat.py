@@ -32,7 +32,7 @@ from meritree.respond.prices import Price, Prices, packaged_prices
 from meritree.respond.reading import Reader, read_reply
 from meritree.respond.refusals import learnt, refusal
 from meritree.respond.retry import with_retries
-from meritree.respond.secret import masked, read_key
+from meritree.respond.secret import Secret, masked, read_key
 from meritree.respond.wire import Dialect, encode_request
 from meritree.run.ledger import Spending
 
@@ -216,7 +216,7 @@ class OpenAIChat:
         if key is None and self.address.key_needed:
             raise WrongKey(f"{self._who} needs a key; set {self._variable}")
         headers = {"content-type": "application/json", "user-agent": f"meritree/{__version__}"}
-        return headers if key is None else headers | {"authorization": f"Bearer {key}"}
+        return headers if key is None else headers | {"authorization": Secret(f"Bearer {key}")}
 
     def _connected(self) -> Any:
         from meritree.respond._http import make_client

@@ -37,13 +37,16 @@ def with_retries(
     Raises:
         ModelError: not retryable, or it failed every time.
     """
+    paid = 0  # failures of the kind that is paid
     for turn in range(patience.retries + 1):
         try:
             return attempt()
         except ModelError as error:
             wait = wait_before(turn, error, patience, jitter())
             late = deadline is not None and clock() + wait > deadline
-            last = turn >= min(patience.retries, _most(error, patience))
+            if error.most_retries is not None:
+                paid += 1
+            last = turn == patience.retries or paid > _most(error, patience)
             if not error.retryable or last or late:
                 raise
             if error.retry_after is not None and error.retry_after > patience.longest:

@@ -12,13 +12,22 @@ from meritree.respond.errors import WrongKey
 MASK = "[key]"
 
 
-def read_key(variable: str | None) -> str | None:
+class Secret(str):
+    """A text that does not show itself in a repr, such as that of a traceback's locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return MASK
+
+
+def read_key(variable: str | None) -> Secret | None:
     """The key that stands in ``variable``, None where there is none.
 
     Raises:
         WrongKey: it holds what cannot be sent in a header; the message does not show it.
     """
-    key = os.environ.get(variable, "").strip() if variable else ""
+    key = Secret(os.environ.get(variable, "").strip()) if variable else Secret()
     if not key:
         return None
     if not key.isascii() or not key.isprintable():
