@@ -393,7 +393,7 @@ def _assemble(
     messages = tuple(r.message for r in failing if r.message)
     raised = tuple(dict.fromkeys((r.exception, r.message) for r in failing if r.exception))
     index = RepoIndex(repository.sources, installed=site_packages(python)).with_hints(
-        _segments(repository, measured.targets), options.issue
+        test_sources(repository, measured.targets), options.issue
     )
     notes = tuple(f"sandbox {sandbox.kind}: {note}" for note in sandbox.notes)
     warnings = (
@@ -422,7 +422,7 @@ def _assemble(
     )
 
 
-def _segments(repository: Repository, targets: Sequence[str]) -> list[str]:
+def test_sources(repository: Repository, targets: Sequence[str]) -> list[str]:
     """Source of the failing test functions (the whole file where one cannot be found)."""
     import ast
 

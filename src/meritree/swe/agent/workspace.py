@@ -82,8 +82,8 @@ class Workspace:
         """The step of an action that changes no file, given what it showed."""
         read = f"{act.name_of(action)}\n{observation.text}"
         match action:
-            case act.RunTests():
-                read += situation.tree  # the same words about other files are news
+            case act.RunTests(tests=tests):  # the same words about other files are news
+                read += f"{situation.tree} {' '.join(tests)}"
             case act.Plan(text=said) | act.Finish(summary=said) | act.Reject(reason=said):
                 read += said
         return Step(situation.having_read(read), observation)
