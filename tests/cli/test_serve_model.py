@@ -16,7 +16,17 @@ from pathlib import Path
 import pytest
 
 from meritree.cli.app import run
-from meritree.respond import OpenAIChat, Overloaded, Patience, Request, TextTools, Tool, user
+from meritree.respond import (
+    OpenAIChat,
+    Overloaded,
+    Patience,
+    Request,
+    TextTools,
+    Tool,
+    echo_model,
+    user,
+)
+from meritree.respond.server import ModelServer
 
 HELLO = Request((user("hello"),))
 VIEW = Tool("view", "Shows.", {"type": "object", "properties": {"path": {"type": "string"}}})
@@ -67,6 +77,11 @@ def test_a_scripted_model_is_served_with_tools_and_faults(serve: Serve, tmp_path
     _, said = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "served 7 calls" in said
+
+
+def test_only_this_machine_is_served() -> None:
+    with ModelServer(echo_model()) as server:
+        assert server._server.socket.getsockname() == ("127.0.0.1", server.port)
 
 
 def test_names_keys_and_the_list_of_models(serve: Serve) -> None:

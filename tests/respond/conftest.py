@@ -68,7 +68,7 @@ def endpoint() -> Iterator[Callable[..., RawEndpoint]]:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
         servers.append(server)
         raw.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
         return raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -82,12 +83,11 @@ def test_parallel_calls_never_exceed_the_budget_together() -> None:
     limit = 1000
     ledger = Ledger(Limits(tokens=limit))
     inside = threading.Barrier(2, timeout=5)
-    seen: list[int] = []
+    arrivals = itertools.count()
 
     def reply(request: Request) -> Reply:
-        if len(seen) < 2:
+        if next(arrivals) < 2:
             inside.wait()
-        seen.append(1)
         books = ledger.snapshot()
         assert books.spent.tokens + books.reserved.tokens <= limit
         return Reply("hi", usage=Usage(20, 10))
@@ -148,6 +148,12 @@ def test_a_recorded_reply_costs_nothing_even_with_no_budget() -> None:
     assert ledgered(wire, ledger).ask(HELLO).text == "again"
     assert ledger.snapshot().spent.tokens == 0
     assert ledger.snapshot().spent.usd == 0
+
+
+def test_a_reply_that_was_recorded_meanwhile_by_another_thread_costs_nothing() -> None:
+    ledger = Ledger(Limits(tokens=1000))
+    ledgered(Wire([Reply("again", usage=Usage(50, 50), replayed=True)]), ledger).ask(HELLO)
+    assert ledger.snapshot().spent.tokens == 0
 
 
 def test_a_budget_of_money_needs_a_price() -> None:

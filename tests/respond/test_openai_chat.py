@@ -12,12 +12,14 @@ import pytest
 
 from meritree.errors import BadInput
 from meritree.respond import (
+    AdaptiveTools,
     BrokenReply,
     EmptyReply,
     EndpointDown,
     FunctionModel,
     Message,
     ModelError,
+    NoToolCalls,
     OpenAIChat,
     OutOfTokens,
     Overloaded,
@@ -142,6 +144,18 @@ def test_half_a_stream_is_no_reply() -> None:
     assert caught.value.may_be_billed
 
 
+def test_a_stream_that_stops_politely_in_the_middle_is_no_reply(
+    endpoint: Any, answer: Any, stream: Any
+) -> None:
+    half = stream({"content": "half a sen"}, end="", reason="")
+    with pytest.raises(BrokenReply, match="ended in the middle"):
+        chat(endpoint(answer(200, half)).base_url, stream=True).ask(HELLO)
+    for end, reason in (("", "stop"), ("data: [DONE]\n\n", ""), ("data: [DONE]", "")):
+        whole = stream({"content": "a sentence."}, end=end, reason=reason)
+        raw = endpoint(answer(200, whole))
+        assert chat(raw.base_url, stream=True).ask(HELLO).text == "a sentence."
+
+
 def test_a_huge_stream_is_cut_off() -> None:
     service = Service(echo_model(), faults=Faults("huge"))
     with ModelServer(service) as server, pytest.raises(ReplyTooLong):
@@ -259,6 +273,48 @@ def test_fields_that_an_endpoint_refuses_are_renamed_or_left_out(
         50, False, False,
     )  # fmt: skip
     assert len(raw.bodies) == 4
+
+
+def test_a_refused_field_may_be_named_by_its_place(
+    endpoint: Any, answer: Any, said: Any, stream: Any
+) -> None:
+    detail = {"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}
+    raw = endpoint(answer(422, {"detail": [detail]}), answer(200, stream({"content": "hi"})))
+    assert chat(raw.base_url, stream=True).ask(HELLO).text == "hi"
+    assert "stream_options" not in raw.bodies[1]
+    assert raw.bodies[1]["stream"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "registry.ollama.ai/library/gemma:2b does not support tools"),
+        (404, "No endpoints found that support tool use. Try disabling tools."),
+        (400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser'),
+    ],
+)
+def test_a_model_without_tool_calls_is_spoken_to_in_plain_text(
+    endpoint: Any, answer: Any, said: Any, status: int, message: str
+) -> None:
+    refused = answer(status, {"error": {"message": message}})
+    text = "```call\nview\npath: a.py\n```"
+    raw = endpoint(refused, answer(200, said(text)), answer(200, said(text)), refused)
+    model = AdaptiveTools(chat(raw.base_url))
+    request = Request((user("go"),), (VIEW,))
+    for _ in range(2):
+        assert model.ask(request).tool_calls[0].arguments == {"path": "a.py"}
+    assert model.text
+    assert ["tools" in body for body in raw.bodies] == [True, False, False]
+    with pytest.raises(NoToolCalls, match="use the text protocol"):
+        chat(raw.base_url).ask(request)
+
+
+def test_tool_calls_of_its_own_are_used_where_there_are_some() -> None:
+    said = Reply(tool_calls=(ToolCall("1", "view", {"path": "a"}),))
+    with ModelServer(ScriptedModel([said])) as server:
+        model = AdaptiveTools(chat(server.base_url))
+        assert model.ask(Request((user("go"),), (VIEW,))).tool_calls[0].arguments == {"path": "a"}
+        assert not model.text
 
 
 def test_a_value_out_of_range_is_no_dialect(endpoint: Any, answer: Any) -> None:

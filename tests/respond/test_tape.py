@@ -64,6 +64,9 @@ def test_streams_and_whole_replies_are_the_same_question(path: Path) -> None:
             streamed = asked(server.base_url, tape, stream=True)
         with Tape(path) as tape:
             assert asked(server.base_url, tape, on_text=pieces.append) == streamed
+        with Tape(path) as tape:
+            assert asked(server.base_url, tape, stream=False) == streamed
+        assert server.calls == 1
     assert "".join(pieces) == streamed
 
 

@@ -226,6 +226,25 @@ def test_no_output_of_a_model_crashes_anything(text: str) -> None:
     call_from_raw("1", "view_file", text)
 
 
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        ('{"a": NaN}', "NaN is no JSON number"), ('{"a": -Infinity}', "no JSON number"),
+        ('{"a": 1e999}', "too large"), ("[1]", "no JSON object but list"), ('{"a": ', "no JSON"),
+        ('{"a":' * 100_000, "no JSON"),
+    ],
+)  # fmt: skip
+def test_arguments_that_cannot_be_written_down_are_an_error(raw: str, error: str) -> None:
+    call = call_from_raw("1", "view_file", raw)
+    assert error in call.error
+    assert call.arguments == {}
+
+
+def test_half_a_surrogate_pair_does_not_reach_a_file() -> None:
+    call = call_from_raw("1", "view_file", '{"a\\ud800": ["\\udfff", "\\ud83d\\ude42"]}')
+    assert dict(call.arguments) == {"a?": ["?", "🙂"]}
+
+
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),

@@ -18,6 +18,7 @@ from meritree.respond.errors import (
     EmptyReply,
     EndpointDown,
     ModelError,
+    NoToolCalls,
     NotRecorded,
     Offline,
     OutOfTokens,
@@ -37,9 +38,10 @@ from meritree.respond.prices import Price, Prices, packaged_prices, read_prices
 from meritree.respond.schema import complaint_about
 from meritree.respond.scripted import FunctionModel, NoisyModel, ScriptedModel, echo_model
 from meritree.respond.text_protocol import Parsed, describe_tools, parse_calls, write_call
-from meritree.respond.text_tools import TextTools
+from meritree.respond.text_tools import AdaptiveTools, TextTools
 
 __all__ = [
+    "AdaptiveTools",
     "BrokenReply",
     "EmptyReply",
     "Endpoint",
@@ -49,6 +51,7 @@ __all__ = [
     "Message",
     "Model",
     "ModelError",
+    "NoToolCalls",
     "NoisyModel",
     "NotRecorded",
     "Offline",

@@ -96,6 +96,10 @@ class UnknownModel(Rejected):
     """The endpoint has no such model (or no such path)."""
 
 
+class NoToolCalls(Rejected):
+    """The model has no tool calls of its own; `TextTools` gives it some."""
+
+
 class PromptTooLong(Rejected):
     """The conversation does not fit into the model's context."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from meritree.respond.codec import loads
 from meritree.respond.errors import (
     ModelError,
+    NoToolCalls,
     Overloaded,
     PromptTooLong,
     Rejected,
@@ -27,6 +28,12 @@ _TOO_LONG = re.compile(
     r"context.?length|context.?window|context.?size|maximum.{0,20}context|prompt is too long|"
     r"too many (input )?tokens|input token count|reduce the length|"
     r"exceeds? the (available )?context",
+    re.IGNORECASE,
+)
+_NO_TOOLS = re.compile(
+    r"(not|n't) support (native )?(tool|function)|support(ing|s)? tool (use|call)|"
+    r"(tool|function).?(use|call)\w* (is|are) not (supported|available)|"
+    r"tools? (is|are) not supported|enable-auto-tool-choice",
     re.IGNORECASE,
 )
 _UNKNOWN_FIELD = re.compile(
@@ -61,6 +68,10 @@ def refusal(
         )
     if status == 402 or (status == 429 and "insufficient_quota" in body.decode("utf-8", "replace")):
         return Rejected(f"{asked} has no credit left ({status}); top it up or ask another.{told}")
+    if status in (400, 404, 422, 500, 501) and _NO_TOOLS.search(said):
+        return NoToolCalls(
+            f"{asked} offers no tool calls ({status}); use the text protocol (`TextTools`).{told}"
+        )
     if status == 404 or (status == 400 and re.search(r"model.{0,80}(not found|not exist)", said)):
         return UnknownModel(
             f"{where} has no model {model!r}, or is no chat endpoint ({status}); see the list at "
@@ -124,11 +135,26 @@ def learnt(dialect: Dialect, asked: Mapping[str, Any], status: int, body: bytes)
     said = spoken(body)
     if status not in (400, 422) or not _UNKNOWN_FIELD.search(said):
         return None
-    named = [name for name in (*_LIMITS, *_LEAVABLE) if re.search(rf"(?<![\w.]){name}(?!\w)", said)]
-    for name in named:
+    for name in _named(body, said):
         if name in asked and name in _LEAVABLE:
             return replace(dialect, leave_out=dialect.leave_out | {name})
         if name in asked and name == dialect.max_tokens:
             other = _LIMITS[1 - _LIMITS.index(name)]
             return replace(dialect, max_tokens=other)
     return None
+
+
+def _named(body: bytes, said: str) -> list[str]:
+    """The fields that a refusal names: in its message, or where FastAPI says ``loc``."""
+    places = said
+    try:
+        document = loads(body)
+    except ValueError:
+        document = None
+    details = document.get("detail") if isinstance(document, dict) else None
+    for one in details if isinstance(details, list) else []:
+        if isinstance(one, dict) and isinstance(one.get("loc"), list):
+            places += " " + " ".join(map(str, one["loc"]))
+    return [
+        name for name in (*_LIMITS, *_LEAVABLE) if re.search(rf"(?<![\w.]){name}(?!\w)", places)
+    ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from meritree.respond.data import Message, Reply, Request, Tool, Usage, user
-from meritree.respond.errors import EmptyReply
+from meritree.respond.errors import EmptyReply, NoToolCalls
 from meritree.respond.model import Model
 from meritree.respond.text_protocol import Parsed, describe_tools, parse_calls, write_call
 from meritree.run.ledger import Spending
@@ -80,6 +80,50 @@ class TextTools:
             for number, call in enumerate(parsed.calls)
         )
         return _total(replace(reply, text=text, tool_calls=calls, finish_reason=reason), replies)
+
+
+class AdaptiveTools:
+    """``model`` with its own tool calls if it has some, else with the text protocol.
+
+    Which one it is, the endpoint's first refusal tells; `text` says what was found.
+
+    Args:
+        model: who replies.
+        repairs: as of `TextTools`.
+    """
+
+    def __init__(self, model: Model, repairs: int = 2) -> None:
+        self.text = False
+        self._model = model
+        self._plain = TextTools(model, repairs)
+
+    @property
+    def name(self) -> str:
+        """As of the model."""
+        return self._model.name
+
+    def rewrapped(self, wrap: Callable[[Model], Model]) -> AdaptiveTools:
+        """The same around ``wrap(model)``."""
+        return AdaptiveTools(wrap(self._model), self._plain.repairs)
+
+    def upper_bound(self, request: Request) -> Spending:
+        """Of one question."""
+        return (self._plain if self.text else self._model).upper_bound(request)
+
+    def ask(self, request: Request) -> Reply:
+        """The reply with its calls.
+
+        Raises:
+            ModelError, BudgetExceeded: as of the model.
+        """
+        if not self.text:
+            try:
+                return self._model.ask(request)
+            except NoToolCalls:
+                if not request.tools:
+                    raise
+                self.text = True
+        return self._plain.ask(request)
 
 
 def _judged(reply: Reply, request: Request) -> tuple[Parsed, str]:
