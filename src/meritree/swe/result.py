@@ -33,6 +33,7 @@ EXIT_CODES: Mapping[str, int] = {
     "interrupted": 130,
 }
 
+DEFAULT_USD = 5.0  # a run's money where none is named and prices are known
 DEFAULT_STRATEGY = "best-first"  # of `fix`, and of every bench that measures `fix`
 
 
@@ -49,7 +50,15 @@ class FixOptions:
     strategy: str = DEFAULT_STRATEGY
     budget_tests: int = 2000  # candidate evaluations
     budget_seconds: float = 300.0  # wall clock of the search
-    budget_usd: float = 0.0
+    budget_usd: float | None = None  # None: DEFAULT_USD where prices are known
+    budget_tokens: int = 2_000_000  # of language models, prompt and completion
+    model: str = ""  # name of the model that proposes, as its endpoint knows it
+    base_url: str = ""  # of the endpoint of all models; empty: OpenAI's
+    value_model: str = ""  # judges steps; empty: rules and tests alone do
+    temperature: float | None = None  # None: the endpoint's own
+    context_tokens: int = 32_000  # about the longest prompt
+    tool_calls: Literal["native", "text"] = "native"
+    prices: Mapping[str, Any] = field(default_factory=dict)  # stated by the repository
     workers: int = 1
     seed: int = 0
     sandbox: str = "auto"
@@ -85,6 +94,8 @@ class Candidate:
     score: float = 0.0  # of the ranking: log-odds of being right, up to a constant
     gains: Mapping[str, float] = field(default_factory=dict)  # what each channel adds to the value
     risk: float | None = None  # bound on accepting a wrong patch at this score; see calibration
+    steps: tuple[str, ...] = ()  # of an agent: all it did on the way, in words
+    own_tests: Mapping[str, str] = field(default_factory=dict)  # path -> text; not in the patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,9 @@ class FixResult:
     python: str = ""
     out: str = ""
     applied: bool = False
+    model: str = ""  # who proposed, empty for the repair policy
+    tokens: int = 0  # of language models, prompt and completion
+    usd: float = 0.0  # as far as prices are known
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -162,6 +176,8 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
         "verdict": candidate.verdict,
         "score": candidate.score,
         "risk": candidate.risk,
+        "steps": list(candidate.steps),
+        "own_tests": dict(candidate.own_tests),
     }
 
 

@@ -73,6 +73,10 @@ class RunFolder:
         best = result.candidates[0] if result.candidates else None
         if best is not None:
             self.patch.write_bytes(best.patch.encode("utf-8", "surrogateescape"))
+            for path, text in best.own_tests.items():
+                target = self.root / "own-tests" / Path(path).name
+                target.parent.mkdir(exist_ok=True)
+                target.write_text(text, encoding="utf-8", errors="backslashreplace")
         document = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
         self.result.write_bytes(document.encode("utf-8", "backslashreplace"))
 

@@ -165,10 +165,10 @@ class AgentSearch:
                     self.stopped_because = self.stopped_because or "every branch has ended"
                 return None
             if self.states[ticket.node].idle >= self.limits.idle:
-                self._record("exhausted", {"ticket": ticket.id})
+                self.record("exhausted", {"ticket": ticket.id})
                 self.tree.tell(ticket, EXHAUSTED)
                 continue
-            self._record("ask", {"ticket": ticket.id, "node": ticket.node})
+            self.record("ask", {"ticket": ticket.id, "node": ticket.node})
             return self._task(ticket)
         return None
 
@@ -200,12 +200,12 @@ class AgentSearch:
     def _finish(self, made: Expanded) -> None:
         if made.stopped:
             self.stopped_because = made.stopped
-            self._record("cancelled", {"ticket": made.ticket.id})
+            self.record("cancelled", {"ticket": made.ticket.id})
             self.tree.cancel(made.ticket)
             return
         if not made.alias:
             estimate = made.estimate
-            self._record(
+            self.record(
                 "outcome",
                 {
                     "ticket": made.ticket.id,
@@ -234,7 +234,7 @@ class AgentSearch:
             node = self.tree.tree.find(made.key)
             assert node is not None
             made.estimate = self.states[node.id].estimate
-        state = self._state(made, parent, prior)
+        state = self._state(made, parent)
         child = Child(
             made.key, state.words, made.estimate, prior, made.terminal,
             prior * _SIBLING_PRIOR, features=state.features,
@@ -250,13 +250,16 @@ class AgentSearch:
         if self.on_step is not None:
             self.on_step(self, told_node.id)
 
-    def _state(self, made: Expanded, parent: AgentState, prior: float) -> AgentState:
+    def _state(self, made: Expanded, parent: AgentState) -> AgentState:
         situation = made.situation or parent.situation
         same = situation.tree == parent.situation.tree and situation.tests == parent.situation.tests
         state = AgentState(
             made.key, made.ticket.node, made.action, made.observation, situation, made.estimate,
-            made.execution, made.outcome or (parent.outcome if same else None), made.said, prior,
-            self.evaluations, made.corrections,
+            made.execution,
+            made.outcome or (parent.outcome if same else None),
+            made.said,
+            found_at=self.evaluations,
+            corrections=made.corrections,
         )  # fmt: skip
         facts = features_of(
             parent, made.action, made.observation, situation, self.expander.workspace
@@ -289,7 +292,8 @@ class AgentSearch:
 
     # ---- journal --------------------------------------------------------------------------
 
-    def _record(self, kind: str, payload: dict[str, Any]) -> None:
+    def record(self, kind: str, payload: dict[str, Any]) -> None:
+        """Write an event down, if there is a journal."""
         if self.events is not None:
             self.events.append(kind, payload)
 
