@@ -74,6 +74,7 @@ class AgentSearch:
     _best: int = 0
     _by_files: dict[str, int] = field(default_factory=dict)
     _lessons: dict[int, list[Lesson]] = field(default_factory=dict)
+    _edits: dict[str, list[Lesson]] = field(default_factory=dict)  # by the files they changed
 
     def start(self, situation: Situation, estimate: Estimate, judged: bool) -> None:
         """Make the root: the repository as it is.
@@ -178,13 +179,21 @@ class AgentSearch:
         turns = [Turn(s.said, s.action, s.observation.text) for s in chain]
         lessons = ""
         if self.limits.hindsight:
-            lessons = told(self._lessons.get(ticket.node, ()), 4 * self.limits.lesson_tokens)
+            lessons = told(self._tried(ticket.node), 4 * self.limits.lesson_tokens)
         messages = conversation(
             self.expander.task, turns, lessons, tokens=self.limits.context_tokens, tools=tools()
         )
         seed = (self.seed * 1_000_003 + ticket.id) % (1 << 31)
         request = self.expander.policy.request(messages, seed)
         return Task(ticket, self.states[ticket.node], request, seed)
+
+    def _tried(self, node: int) -> list[Lesson]:
+        """What was tried here, and which edits parallel branches made to the same files."""
+        own = self._lessons.get(node, [])
+        known = {lesson.action for lesson in own}
+        files = self.states[node].situation.tree
+        others = [one for one in self._edits.get(files, ()) if one.action not in known]
+        return [*others, *own]
 
     def _ended(self) -> bool:
         if self.stopped_because:
@@ -289,6 +298,9 @@ class AgentSearch:
             why = "; ".join(part for part in parts if part)
         lesson = Lesson(made.action, made.estimate.mean, why)
         self._lessons.setdefault(made.ticket.node, []).append(lesson)
+        before = self.states[made.ticket.node].situation.tree
+        if new and made.situation is not None and made.situation.tree != before:
+            self._edits.setdefault(before, []).append(lesson)
 
     # ---- journal --------------------------------------------------------------------------
 
