@@ -51,6 +51,9 @@ def endpoint() -> Iterator[Callable[..., RawEndpoint]]:
                 size = int(self.headers["content-length"])
                 raw.bodies.append(json.loads(self.rfile.read(size)))
                 raw.headers.append({k.lower(): v for k, v in self.headers.items()})
+                self.do_GET()
+
+            def do_GET(self) -> None:
                 answer = raw.next()
                 body = answer.body
                 body = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -73,7 +73,7 @@ def test_a_model_elsewhere_is_refused_before_a_socket_is_made() -> None:
     model = OpenAIChat("m", f"http://{ELSEWHERE}", patience=Patience(0))
     with pytest.raises(Offline, match="serve-model"):
         model.ask(Request((user("x"),)))
-    assert model._client is None
+    assert model._connection._client is None
 
 
 def test_a_process_of_its_own_is_held_by_the_variable_alone() -> None:

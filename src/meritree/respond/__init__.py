@@ -1,5 +1,6 @@
 """Respond: whoever can be asked, behind one protocol. Importing it imports no HTTP library."""
 
+from meritree.respond.connect import Choice, connect, served_models, user_prices
 from meritree.respond.data import (
     Message,
     Reply,
@@ -43,6 +44,7 @@ from meritree.respond.text_tools import AdaptiveTools, TextTools
 __all__ = [
     "AdaptiveTools",
     "BrokenReply",
+    "Choice",
     "EmptyReply",
     "Endpoint",
     "EndpointDown",
@@ -79,6 +81,7 @@ __all__ = [
     "Usage",
     "WrongKey",
     "complaint_about",
+    "connect",
     "describe_tools",
     "echo_model",
     "is_priced",
@@ -86,9 +89,11 @@ __all__ = [
     "packaged_prices",
     "parse_calls",
     "read_prices",
+    "served_models",
     "system",
     "tool_result",
     "user",
+    "user_prices",
     "utf8_bytes",
     "write_call",
 ]

@@ -46,14 +46,14 @@ def exchange(
     client: httpx.Client,
     url: str,
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes | None,
     *,
     seconds: float,
     most_bytes: int,
     on_bytes: Callable[[bytes], None],
     who: str,
 ) -> Response:
-    """Post ``body`` and return the whole response.
+    """Post ``body`` (or get, where there is none) and return the whole response.
 
     Args:
         client: of `make_client`.
@@ -70,8 +70,9 @@ def exchange(
     connecting = min(seconds, _CONNECT_SECONDS)
     timeout = httpx.Timeout(seconds, connect=connecting)
     try:
+        method = "GET" if body is None else "POST"
         with client.stream(
-            "POST", url, headers=dict(headers), content=body, timeout=timeout
+            method, url, headers=dict(headers), content=body, timeout=timeout
         ) as response:
             chunks: list[bytes] = []
             size = 0

@@ -7,18 +7,17 @@ OpenAI, Anthropic's and Google's compatible endpoints, OpenRouter, vLLM, Ollama,
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from meritree import __version__
 from meritree.errors import BadInput
 from meritree.respond.address import OPENAI, parse_address
 from meritree.respond.codec import call_from_raw
+from meritree.respond.connection import Connection
 from meritree.respond.data import Reply, Request, Usage
-from meritree.respond.errors import ModelError, Rejected, WrongKey
+from meritree.respond.errors import ModelError, Rejected
 from meritree.respond.model import (
     DEFAULT_MAX_TOKENS,
     CountTokens,
@@ -27,19 +26,18 @@ from meritree.respond.model import (
     untold_usage,
     utf8_bytes,
 )
-from meritree.respond.offline import check_host, guard, is_offline
 from meritree.respond.prices import Price, Prices, packaged_prices
 from meritree.respond.reading import Reader, read_reply
-from meritree.respond.refusals import learnt, refusal
+from meritree.respond.refusals import learnt
 from meritree.respond.retry import with_retries
-from meritree.respond.secret import Secret, masked, read_key
+from meritree.respond.secret import masked
 from meritree.respond.wire import Dialect, encode_request
 from meritree.run.ledger import Spending
 
 if TYPE_CHECKING:
+    from meritree.respond._http import Response
     from meritree.respond.tape import Recorded, Tape
 
-_MOST_BYTES = 64_000_000  # of one response, with all the wrapping of its events
 _LESSONS = 6  # refusals that one request may learn from
 
 
@@ -96,8 +94,7 @@ class OpenAIChat:
         self._tape = tape
         self._count = count
         self._dialect = Dialect()
-        self._client: Any = None
-        self._mutex = threading.Lock()
+        self._connection = Connection(self.address, name)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.name!r}, {self.address.base!r})"
@@ -155,28 +152,22 @@ class OpenAIChat:
         for _ in range(_LESSONS):
             dialect = self._dialect
             body = self._body(request, dialect)
-            reader = Reader(self._who, self._on_text)
-            response = self._post(body, reader, max(0.01, deadline - time.monotonic()))
+            reader = Reader(self._connection.who, self._on_text)
+            response = self._connection.exchange(
+                self.address.chat,
+                _encoded(body),
+                max(0.01, deadline - time.monotonic()),
+                reader.take,
+            )
             if 200 <= response.status < 300:
                 return self._good(request, reader.finish(), response)
             better = learnt(dialect, body, response.status, response.body)
             if better is None:
                 break
             self._dialect = better
-        raise refusal(
-            response.status,
-            response.body,
-            response.headers,
-            self.address.base,
-            self.name,
-            self._variable,
-        )
+        raise self._connection.refused(response)
 
     # ---- parts ----------------------------------------------------------------------
-
-    @property
-    def _who(self) -> str:
-        return f"model {self.name!r} at {self.address.base}"
 
     @property
     def _variable(self) -> str:
@@ -196,42 +187,7 @@ class OpenAIChat:
         # In the plain dialect, so that what a process has learnt does not matter.
         return request_hash(self.address.scope, self._body(request, Dialect()))
 
-    def _post(self, body: dict[str, Any], reader: Reader, seconds: float) -> Any:
-        from meritree.respond._http import exchange
-
-        check_host(self.address.host)
-        return exchange(
-            self._connected(),
-            self.address.chat,
-            self._headers(),
-            _encoded(body),
-            seconds=seconds,
-            most_bytes=_MOST_BYTES,
-            on_bytes=reader.take,
-            who=self._who,
-        )
-
-    def _headers(self) -> dict[str, str]:
-        key = read_key(self._variable)
-        if key is None and self.address.key_needed:
-            raise WrongKey(f"{self._who} needs a key; set {self._variable}")
-        headers = {"content-type": "application/json", "user-agent": f"meritree/{__version__}"}
-        return headers if key is None else headers | {"authorization": Secret(f"Bearer {key}")}
-
-    def _connected(self) -> Any:
-        from meritree.respond._http import make_client
-
-        with self._mutex:
-            if self._client is None:
-                if is_offline():
-                    guard()
-                self._client = make_client(
-                    use_proxies=not self.address.loopback,
-                    encrypted=self.address.base.startswith("https"),
-                )
-            return self._client
-
-    def _good(self, request: Request, reply: Reply, response: Any) -> Reply:
+    def _good(self, request: Request, reply: Reply, response: Response) -> Reply:
         reply = self._priced(request, _scrubbed(reply, self._variable))
         if self._tape is None:
             return reply
@@ -241,7 +197,7 @@ class OpenAIChat:
         return replace(reply, key=kept.key)
 
     def _replayed(self, request: Request, found: Recorded) -> Reply:
-        reply = self._priced(request, read_reply(found.body, self._who))
+        reply = self._priced(request, read_reply(found.body, self._connection.who))
         if self._on_text is not None and reply.text:
             self._on_text(reply.text)
         return replace(reply, key=found.key, usd=0.0)
@@ -255,10 +211,7 @@ class OpenAIChat:
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        with self._mutex:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._connection.close()
 
     def __enter__(self) -> OpenAIChat:
         return self
