@@ -33,6 +33,7 @@ EXIT_CODES: Mapping[str, int] = {
     "interrupted": 130,
 }
 
+DEFAULT_TOKENS = 2_000_000
 DEFAULT_USD = 5.0  # a run's money where none is named and prices are known
 DEFAULT_STRATEGY = "best-first"  # of `fix`, and of every bench that measures `fix`
 
@@ -51,14 +52,15 @@ class FixOptions:
     budget_tests: int = 2000  # candidate evaluations
     budget_seconds: float = 300.0  # wall clock of the search
     budget_usd: float | None = None  # None: DEFAULT_USD where prices are known
-    budget_tokens: int = 2_000_000  # of language models, prompt and completion
+    budget_tokens: int = DEFAULT_TOKENS  # of language models, prompt and completion
     model: str = ""  # name of the model that proposes, as its endpoint knows it
     base_url: str = ""  # of the endpoint of all models; empty: OpenAI's
     value_model: str = ""  # judges steps; empty: rules and tests alone do
     temperature: float | None = None  # None: the endpoint's own
     context_tokens: int = 32_000  # about the longest prompt
-    tool_calls: Literal["native", "text"] = "native"
+    tools: Literal["auto", "own", "text"] = "auto"  # how the model's tool calls are written
     prices: Mapping[str, Any] = field(default_factory=dict)  # stated by the repository
+    price_file: Path | None = None  # stated by the user
     workers: int = 1
     seed: int = 0
     sandbox: str = "auto"

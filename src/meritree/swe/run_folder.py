@@ -18,7 +18,7 @@ from typing import Any
 from meritree.errors import BadInput
 from meritree.swe.result import FixOptions, FixResult
 
-_PATHS = ("repo", "python", "calibration", "out")
+_PATHS = ("repo", "python", "calibration", "out", "price_file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -349,3 +349,25 @@ def _rated(question: str) -> tuple[float, str]:
             return -40.0, "the tests fail as before"
         return -20.0 + 120.0 * share, f"{found[1]} of {found[2]} target tests pass"
     return 0.0, "no test says anything"
+
+
+def repair_kinds() -> Mapping[str, Callable[[str, int], Model]]:
+    """``repair`` and ``repair:SLIPS`` for `respond.local_model`.
+
+    SLIPS is the share of replies that go wrong, a third of them each without sense, with a call
+    that is none, and empty.
+    """
+    return {"repair": _repair}
+
+
+def _repair(argument: str, seed: int) -> Model:
+    model = RepairModel()
+    if not argument:
+        return model
+    try:
+        third = float(argument) / 3
+    except ValueError:
+        raise BadInput(
+            f"--model repair:{argument}: {argument!r} is no share; write repair:0.2"
+        ) from None
+    return ErringModel(model, wrong=third, malformed=third, silent=third, seed=seed)

@@ -12,7 +12,7 @@ from typing import Any
 
 from meritree.errors import BadInput
 from meritree.respond.ledgered import ledgered
-from meritree.respond.model import Model, Patience
+from meritree.respond.model import Model
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import SearchTree, Strategy, make_strategy
 from meritree.swe.agent.expand import Expander
@@ -71,18 +71,15 @@ def models_of(options: FixOptions) -> Models:
 
 
 def _endpoint(name: str, options: FixOptions) -> Model:
-    from meritree.respond.address import OPENAI
-    from meritree.respond.openai_chat import OpenAIChat
-    from meritree.respond.prices import packaged_prices
-    from meritree.respond.text_tools import TextTools
+    from meritree.respond.address import OPENAI, parse_address
+    from meritree.respond.connect import Choice, connect, user_prices
 
-    prices = packaged_prices()
-    if options.prices:
-        prices = prices.extended_by_repository(options.prices, "[tool.meritree.prices]")
-    model = OpenAIChat(name, options.base_url or OPENAI, prices=prices)
-    if model.address.loopback:  # a server on this machine is there or is not
-        model.patience = Patience(retries=2, first=0.2)
-    return TextTools(model) if options.tool_calls == "text" else model
+    url = name if name.startswith(("http://", "https://")) else options.base_url or OPENAI
+    # A server on this machine is there or is not; one elsewhere may be busy.
+    retries = 2 if parse_address(url).loopback else 5
+    choice = Choice(name, options.base_url or None, tools=options.tools, retries=retries)
+    prices = user_prices(options.price_file, options.prices, "[tool.meritree.prices]")
+    return connect(choice, prices=prices)
 
 
 def check_model_options(options: FixOptions) -> None:
@@ -92,9 +89,6 @@ def check_model_options(options: FixOptions) -> None:
         BadInput: see above.
     """
     if options.policy != "model":
-        for option, value in (("--model", options.model), ("--value-model", options.value_model)):
-            if value and options.policy == "repair":
-                raise BadInput(f"{option} {value}: --policy repair asks no model; leave it out")
         return
     if options.budget_tokens < 1:
         raise BadInput(f"--budget-tokens {options.budget_tokens}: must be at least 1")
@@ -102,12 +96,13 @@ def check_model_options(options: FixOptions) -> None:
         raise BadInput(f"--context-tokens {options.context_tokens}: must be at least 2000")
     if options.temperature is not None and not 0 <= options.temperature <= 2:
         raise BadInput(f"--temperature {options.temperature}: must lie in [0, 2]")
-    ledger = Ledger(limits_of(options))
-    for model in models_of(options).all:
+    models = models_of(options)
+    ledger = Ledger(limits_of(options, models))
+    for model in models.all:
         ledgered(model, ledger)
 
 
-def limits_of(options: FixOptions, models: Models | None = None) -> Limits:
+def limits_of(options: FixOptions, models: Models) -> Limits:
     """The hard limits of a run with models.
 
     Money is limited where the user says so, and by `DEFAULT_USD` where every price is known.
@@ -115,7 +110,7 @@ def limits_of(options: FixOptions, models: Models | None = None) -> Limits:
     from meritree.respond.model import is_priced
 
     usd = options.budget_usd
-    if usd is None and all(is_priced(model) for model in (models or models_of(options)).all):
+    if usd is None and all(is_priced(model) for model in models.all):
         usd = DEFAULT_USD
     return Limits(
         evaluations=options.budget_tests,
