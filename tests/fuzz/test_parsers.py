@@ -78,8 +78,8 @@ events = st.lists(
 ).map(lambda pairs: json.dumps(pairs).encode())
 PIECES = (
     'File "', "line", "in", "Traceback (most recent call last):", "E  ", "FAILED", "a::b", "-",
-    ".py", ":12:", "```", "`", "\x1b[", "\x1b]", "\x07", "ValueError:", " >", "[worker 1]", "999999999999",
-    "assert", "\\", "/", "C:", "~",
+    ".py", ":12:", "```", "`", "\x1b[", "\x1b]", "\x07", "ValueError:", " >", "[worker 1]",
+    "999999999999", "assert", "\\", "/", "C:", "~",
 )  # fmt: skip
 words = st.sampled_from(PIECES) | st.text(max_size=6)
 reports = st.lists(words, max_size=40).map(" ".join)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,10 @@ import typer
 
 from meritree.cli.options import Json, Quiet, read_out
 from meritree.cli.running import run_and_show
+from meritree.errors import BadInput
 
 if TYPE_CHECKING:
-    from meritree.swe.result import FixResult, Listener
+    from meritree.swe.result import FixOptions, FixResult, Listener
 
 
 def demo(
@@ -25,6 +27,14 @@ def demo(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of every random choice.")] = 0,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="local",
+            help="local: by the agent, with a model served on this machine over HTTP.",
+            show_default="none",
+        ),
+    ] = "",
     json: Json = None,
     quiet: Quiet = None,
 ) -> int:
@@ -33,6 +43,8 @@ def demo(
     from meritree.swe.result import FixOptions
 
     context.obj.json = bool(json)
+    if model not in ("", "local"):
+        raise BadInput(f"--model {model}: the demo knows local; `meritree fix` takes any model")
     folder = read_out(out)
     repo = unpack()
     options = FixOptions(
@@ -48,9 +60,30 @@ def demo(
     def run(listener: Listener) -> FixResult:
         from meritree.swe.fix import fix
 
-        return fix(options, listener)
+        return fix(options, listener) if not model else _with_model(options, listener)
 
     return run_and_show(context.obj, run, quiet=bool(quiet))
+
+
+def _with_model(options: FixOptions, listener: Listener) -> FixResult:
+    """The whole path of a model: a server on loopback, HTTP, tool calls, the agent's search.
+
+    The served model is the repair policy behind the agent's tools; it mends the first of the two
+    faults that the complaint holds.
+    """
+    from meritree.respond.server import ModelServer
+    from meritree.swe.agent.repair_model import RepairModel
+    from meritree.swe.fix import fix
+
+    with ModelServer(RepairModel()) as server:
+        asked = replace(
+            options,
+            policy="model",
+            model="repair",
+            base_url=server.base_url,
+            failing_tests=("tests/test_tariffs.py",),
+        )
+        return fix(asked, listener)
 
 
 def _introduce(repo: Path, issue: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from meritree.cli.options import Json, Quiet, Typed, build, settle, shown
 from meritree.cli.running import run_and_show
+from meritree.swe.result import DEFAULT_USD
 
 if TYPE_CHECKING:
     from meritree.swe.result import FixResult, Listener
@@ -47,7 +48,7 @@ def fix(
         str | None,
         typer.Option(
             metavar="auto|repair|model",
-            help="Who proposes edits; auto takes the best that is configured.",
+            help="Who proposes edits; auto: the model if --model names one, else repair.",
             show_default=shown("policy"),
         ),
     ] = None,
@@ -72,7 +73,69 @@ def fix(
         typer.Option(
             metavar="X",
             help="Money for model calls, at most (the repair policy spends none).",
-            show_default=shown("budget_usd"),
+            show_default=f"{DEFAULT_USD:g} where prices are known",
+        ),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Tokens of model calls, at most.",
+            show_default=shown("budget_tokens"),
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|URL",
+            help="The language model that proposes, as its endpoint knows it.",
+            show_default="none",
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The models' endpoint, OpenAI-compatible.",
+            show_default="OpenAI's",
+        ),
+    ] = None,
+    value_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model that judges each step, beside rules and tests.",
+            show_default="none",
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T", help="Of the models' sampling.", show_default="the endpoint's own"
+        ),
+    ] = None,
+    context_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The longest prompt, about; older steps are cut.",
+            show_default=shown("context_tokens"),
+        ),
+    ] = None,
+    tools: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|own|text",
+            help="How the model calls tools: its own way, in plain text, or what works.",
+            show_default=shown("tools"),
+        ),
+    ] = None,
+    price_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Prices of models beyond those known, as TOML.",
+            show_default="none",
         ),
     ] = None,
     workers: Annotated[
@@ -154,6 +217,7 @@ def fix(
     """
     typed = Typed(
         issue, test, failing, python, policy, strategy, budget_tests, budget_seconds, budget_usd,
+        budget_tokens, model, base_url, value_model, temperature, context_tokens, tools, price_file,
         workers, engine, ray_address, seed, sandbox, calibration, out, json, quiet, apply,
     )  # fmt: skip
     path = Path(repo)

@@ -16,7 +16,9 @@ from meritree.errors import BadInput
 from meritree.swe.result import FixOptions
 
 DEFAULTS: Mapping[str, Any] = {
-    field.name: field.default for field in fields(FixOptions) if field.name != "repo"
+    field.name: field.default
+    for field in fields(FixOptions)
+    if field.name not in ("repo", "prices")
 }
 _LOOKS_LIKE_A_FILE = (".md", ".txt", ".rst", ".log")
 
@@ -34,6 +36,14 @@ class Typed:
     budget_tests: int | None = None
     budget_seconds: float | None = None
     budget_usd: float | None = None
+    budget_tokens: int | None = None
+    model: str | None = None
+    base_url: str | None = None
+    value_model: str | None = None
+    temperature: float | None = None
+    context_tokens: int | None = None
+    tools: str | None = None
+    price_file: str | None = None
     workers: int | None = None
     engine: str | None = None
     ray_address: str | None = None
@@ -57,6 +67,8 @@ def settle(repo: Path, typed: Typed) -> tuple[Mapping[str, Any], bool, bool]:
         value = getattr(typed, field.name)
         if value is not None and value != []:
             values[field.name.replace("_", "-")] = value
+    if typed.model is not None and typed.policy in (None, "auto"):
+        values["policy"] = "model"  # whoever names a model wants it
     return values, bool(values.get("json", False)), bool(values.get("quiet", False))
 
 
@@ -80,7 +92,16 @@ def build(repo: Path, values: Mapping[str, Any]) -> FixOptions:
         strategy=value("strategy"),
         budget_tests=value("budget-tests"),
         budget_seconds=float(value("budget-seconds")),
-        budget_usd=float(value("budget-usd")),
+        budget_usd=_number(value("budget-usd")),
+        budget_tokens=value("budget-tokens"),
+        model=value("model"),
+        base_url=value("base-url"),
+        value_model=value("value-model"),
+        temperature=_number(value("temperature")),
+        context_tokens=value("context-tokens"),
+        tools=_tools(value("tools")),
+        prices=values.get("prices", {}),
+        price_file=_price_file(value("price-file")),
         workers=value("workers"),
         engine=value("engine"),
         ray_address=value("ray-address"),
@@ -124,6 +145,25 @@ def _sandbox(kind: str) -> str:
     if kind not in known:
         raise BadInput(f"--sandbox {kind}: no such kind; allowed are {', '.join(known)}")
     return kind
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _tools(value: str) -> Any:
+    if value not in ("auto", "own", "text"):
+        raise BadInput(f"--tools {value}: unknown; choose auto, own or text")
+    return value
+
+
+def _price_file(value: str | None) -> Path | None:
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise BadInput(f"--price-file {value}: no such file; give a TOML table of prices")
+    return path.absolute()
 
 
 def _not_blank(option: str, value: str | None) -> str | None:

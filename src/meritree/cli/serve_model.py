@@ -15,7 +15,9 @@ def serve_model(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0: any.")] = 0,
     model: Annotated[
         str,
-        typer.Option(metavar="KIND", help="echo, scripted:FILE or noisy:RATE:KIND."),
+        typer.Option(
+            metavar="KIND", help="echo, scripted:FILE, repair[:SLIPS] or noisy:RATE:KIND."
+        ),
     ] = "echo",
     errors: Annotated[
         str,
@@ -47,9 +49,10 @@ def serve_model(
     from meritree.respond.faults import Faults
     from meritree.respond.local import local_model
     from meritree.respond.server import ModelServer, Service
+    from meritree.swe.agent.repair_model import repair_kinds
 
     service = Service(
-        local_model(model, seed),
+        local_model(model, seed, repair_kinds()),
         names=tuple(name or ()),
         faults=Faults(errors, seed),
         key=_key(key_env),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from meritree.errors import BadInput
+from meritree.swe.result import DEFAULT_TOKENS, DEFAULT_USD
 
 TYPES: Mapping[str, str] = {
     "issue": "a string",
@@ -24,6 +25,12 @@ TYPES: Mapping[str, str] = {
     "budget-tests": "a whole number",
     "budget-seconds": "a number",
     "budget-usd": "a number",
+    "budget-tokens": "a whole number",
+    "model": "a string",
+    "value-model": "a string",
+    "temperature": "a number",
+    "context-tokens": "a whole number",
+    "tools": "a string",
     "workers": "a whole number",
     "seed": "a whole number",
     "sandbox": "a string",
@@ -37,8 +44,14 @@ ONLY_ON_COMMAND_LINE: Mapping[str, str] = {
     "engine": "a repository cannot send itself to a cluster; give --engine on the command line",
     "ray-address": "a repository cannot choose a cluster; give --ray-address instead",
     "calibration": "a repository cannot vouch for its own patches; give --calibration instead",
+    "base-url": "a repository cannot choose where your code and key go; give --base-url instead",
+    "price-file": "a repository states prices in [tool.meritree.prices]; give --price-file instead",
 }
 _PATHS = ("python", "out")
+_AT_MOST: Mapping[str, float] = {
+    "budget-usd": DEFAULT_USD,
+    "budget-tokens": DEFAULT_TOKENS,
+}
 
 
 def read_settings(repo: Path) -> dict[str, Any]:
@@ -83,6 +96,17 @@ def _checked(file: Path, section: Mapping[str, Any]) -> list[tuple[str, Any]]:
             )
         if key == "prices":
             _check_prices(file, value)
+        if key == "policy" and value == "model":
+            raise BadInput(
+                f"{file}: [tool.meritree] {raw} = {value!r}: a repository cannot have models paid; "
+                "give --policy model on the command line"
+            )
+        most = _AT_MOST.get(key)
+        if most is not None and value > most:
+            raise BadInput(
+                f"{file}: [tool.meritree] {raw} = {value!r}: a repository can only lower what "
+                f"models may cost ({most:g}); give --{key} on the command line"
+            )
         pairs.append((key, value))
     return pairs
 

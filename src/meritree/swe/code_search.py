@@ -72,6 +72,11 @@ class State:
     probability: float = 1.0
     found_at: int = 0  # evaluations spent when it was judged
 
+    @property
+    def words(self) -> str:
+        """What was done, on one line."""
+        return self.edit.rationale if self.edit else ""
+
 
 @dataclass(slots=True)
 class SearchLimits:
@@ -149,6 +154,10 @@ class CodeSearch:
                 edits.append(state.edit)
             current = state.parent
         return tuple(reversed(edits))
+
+    def labels(self, node: int) -> tuple[str, ...]:
+        """What was done from the root to a node, in words."""
+        return tuple(edit.rationale for edit in self.path(node))
 
     def best(self) -> int:
         """The node with the highest own value (first made wins ties)."""

@@ -19,18 +19,17 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
+from meritree.swe.agent.search import AgentSearch
+from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
-from meritree.swe.code_search import CodeSearch, SearchLimits
+from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, decode_options, encode_options
-from meritree.swe.search_setup import new_search
 from meritree.swe.verify import rank_and_verify
-from meritree.value.estimate import Cost
 
 JOURNAL_KIND = "fix"
-_SEARCH_EVENTS = frozenset({"step", "outcome", "alias", "exhausted"})
 
 
 def fix(options: FixOptions, listener: Listener | None = None) -> FixResult:
@@ -105,11 +104,6 @@ def check_options(options: FixOptions) -> None:
         raise BadInput(f"--strategy {options.strategy}: unknown; choose one of {known}")
     if options.policy not in ("auto", "repair", "model"):
         raise BadInput(f"--policy {options.policy}: unknown; choose auto, repair or model")
-    if options.policy == "model":
-        raise BadInput(
-            "--policy model: no language-model policy is configured in this version; "
-            "--policy repair needs no model"
-        )
     for name, value, least in (
         ("--budget-tests", options.budget_tests, 1),
         ("--workers", options.workers, 1),
@@ -121,9 +115,15 @@ def check_options(options: FixOptions) -> None:
         raise BadInput(f"--workers {options.workers}: at most 64 on one machine")
     if not 0 < options.budget_seconds < float("inf"):
         raise BadInput(f"--budget-seconds {options.budget_seconds}: must be a positive number")
-    if not 0 <= options.budget_usd < float("inf"):
+    if options.budget_usd is not None and not 0 <= options.budget_usd < float("inf"):
         raise BadInput(f"--budget-usd {options.budget_usd}: must be 0 or more")
     make_engine(options.engine, options.workers, options.ray_address)  # known, and installed
+    if options.engine != "local" and options.policy == "model":
+        raise BadInput(
+            f"--engine {options.engine}: judges the repair policy's candidates; with --policy model "
+            "use --workers"
+        )
+    check_model_options(options)
     acceptance(options.calibration)  # a journal that cannot be read is found before the search
 
 
@@ -139,7 +139,8 @@ class _Run:
         self.listener = listener
         self.started = time.monotonic()
         self.earlier = 0.0  # seconds of earlier parts of a resumed run
-        self.search: CodeSearch | None = None
+        self.search: Search | None = None
+        self.ledger = Ledger(Limits())
         self.prepared: Prepared | None = None
 
     def go(self) -> FixResult:
@@ -155,6 +156,8 @@ class _Run:
             result = self._base(end.status, str(end))
             result = replace(result, tests_before=end.tests, warnings=end.warnings)
         finally:
+            if isinstance(self.search, AgentSearch):
+                self.search.expander.trials.close()
             if self.prepared is not None:
                 self.prepared.close()
         self._finish(result)
@@ -175,30 +178,19 @@ class _Run:
         candidates, after = rank_and_verify(
             self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left,
             acceptance(self.options.calibration),
+            (lambda node: final_verdict(search, node)) if isinstance(search, AgentSearch) else None,
         )  # fmt: skip
+        if isinstance(search, AgentSearch):
+            candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
 
-    def _search(self, events: list[tuple[str, dict[str, Any]]]) -> CodeSearch:
+    def _search(self, events: list[tuple[str, dict[str, Any]]]) -> Search:
         assert self.prepared is not None
-        limits = Limits(
-            evaluations=self.options.budget_tests, seconds=self.options.budget_seconds,
-            usd=self.options.budget_usd,
+        past = recorded_events(self.options, events)
+        search, self.ledger = started_search(
+            self.prepared, self.options, self.folder, self.journal, past, self.earlier,
+            self._on_step,
         )  # fmt: skip
-        ledger = Ledger(limits)
-        past = [(k, p) for k, p in events if k in _SEARCH_EVENTS]
-        spent = sum(1 for kind, _ in past if kind == "step")
-        ledger.restore(Cost(evaluations=spent, seconds=min(self.earlier, 1e9)))
-        search = new_search(
-            self.prepared,
-            strategy=self.options.strategy,
-            seed=self.options.seed,
-            workers=self.options.workers,
-            testers=self.prepared.testers(),
-            ledger=ledger,
-            limits=SearchLimits(),
-            events=self.journal,
-            on_step=self._on_step,
-        )
         self.search = search
         if not past:  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
@@ -208,8 +200,7 @@ class _Run:
             search.stopped_because = str(ended["because"])
             return search
         self._say(Progress("search", "searching", budget_tests=self.options.budget_tests))
-        search.finish_waiting(search.replay(iter(past)))
-        search.run()
+        go_on(search, past, self.folder)
         self.journal.append(
             "search-ended",
             {"because": search.stopped_because, "seconds_so_far": self._seconds()},
@@ -237,23 +228,22 @@ class _Run:
                 )
             )
 
-    def _on_step(self, search: CodeSearch, node: int) -> None:
+    def _on_step(self, search: Search, node: int) -> None:
         state = search.states[node]
         if search.evaluations % 50 == 0:
             self.journal.append("clock", {"seconds_so_far": self._seconds()})
         if self.listener is None:
             return
         best = search.best()
-        edit = state.edit
-        words = edit.rationale if edit else ""
+        edit, words = state.edit, state.words
         parent = state.parent if state.parent is not None else -1
         self._say(
             Progress(
                 "search",
-                f"{edit.path}:{edit.line} {words}" if edit else "",
+                f"{edit.path}:{edit.line} {words}" if edit else words,
                 nodes=len(search.states),
                 best=search.states[best].estimate.mean,
-                best_line=tuple(e.rationale for e in search.path(best)),
+                best_line=search.labels(best),
                 found=len(search.found),
                 node=(node, parent, words, state.estimate.mean),
             )
@@ -266,6 +256,7 @@ class _Run:
 
     def _base(self, status: Any, message: str) -> FixResult:
         prepared, search = self.prepared, self.search
+        spent = self.ledger.snapshot().spent
         return FixResult(
             status=status,
             message=message,
@@ -283,6 +274,9 @@ class _Run:
             test_command=prepared.command.text if prepared else "",
             python=str(prepared.python) if prepared else "",
             out=str(self.folder.root),
+            model=self.options.model if self.options.policy == "model" else "",
+            tokens=spent.tokens,
+            usd=spent.usd,
             settings=encode_options(self.options),
         )
 
@@ -295,7 +289,7 @@ class _Run:
 
     def _answer(
         self,
-        search: CodeSearch,
+        search: Search,
         candidates: tuple[Candidate, ...],
         after: tuple[TestOutcome, ...],
     ) -> FixResult:
@@ -315,9 +309,8 @@ class _Run:
             )
         elif candidates:
             status = "unverified"
-            message = (
-                f"a patch passed in the search but not the final check: {candidates[0].verdict}"
-            )
+            why = "but not the final check" if targets else "but no given test verifies it"
+            message = f"a patch passed in the search {why}: {candidates[0].verdict}"
         else:
             status = "not-found"
             message = (

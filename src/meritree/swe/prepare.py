@@ -176,11 +176,18 @@ class Prepared:
             relocalize=self._relocalize,
         )
 
-    def contents(self, changed: Mapping[str, str]) -> tuple[dict[str, bytes], dict[str, bytes]]:
-        """Bytes of the changed files before and after, in the files' own encoding."""
+    def contents(
+        self, changed: Mapping[str, str | None]
+    ) -> tuple[dict[str, bytes | None], dict[str, bytes | None]]:
+        """Bytes of the changed files before and after, in the files' own encoding.
+
+        None: the file is not there.
+        """
         new = self.store.tree_with(self.base, changed)
-        before = {path: self.store.read(self.base, path) for path in changed}
-        return before, {path: self.store.read(new, path) for path in changed}
+        there = set(self.store.paths(self.base))
+        before = {p: self.store.read(self.base, p) if p in there else None for p in changed}
+        after = {p: None if t is None else self.store.read(new, p) for p, t in changed.items()}
+        return before, after
 
     def _relocalize(self, failing: frozenset[str]) -> Suspicion:
         tests = covered_tests(self.baseline, self.coverage, sorted(failing), self.guards)
@@ -214,7 +221,7 @@ def prepare(
         BadInput: the tests cannot judge a patch (none found, import errors, all flaky...).
         Ended: no test fails, or only a text says what is wrong.
     """
-    repository = open_repository(options.repo)
+    repository = open_repository(options.repo, any_language=options.policy == "model")
     sandbox = choose(options.sandbox)
     pristine = folder.work / "pristine"
     _copy(repository.root, pristine, folder.root)
@@ -281,6 +288,8 @@ def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
     warnings += [
         f"runs into its time limit: {t}" for t in targets if baseline.results[t].status == "timeout"
     ]
+    if not targets:  # only a text says what is wrong: the model will write a test
+        return _Measured(baseline, Coverage({}), (), tuple(warnings))
     say(Progress("localise", f"tracing {len(targets)} failing tests"))
     coverage = session.coverage(targets, baseline.passing)
     return _Measured(baseline, coverage, targets, tuple(warnings))
@@ -310,6 +319,8 @@ def _targets(
         )
     if not failing:
         tests = outcomes(baseline.results)
+        if options.issue and options.policy == "model":
+            return ()
         if options.issue:
             raise Ended(
                 "no-judge",
@@ -417,7 +428,7 @@ def _assemble(
     messages = tuple(r.message for r in failing if r.message)
     raised = tuple(dict.fromkeys((r.exception, r.message) for r in failing if r.exception))
     index = RepoIndex(repository.sources, installed=site_packages(python)).with_hints(
-        _segments(repository, measured.targets), options.issue
+        test_sources(repository, measured.targets), options.issue
     )
     notes = tuple(f"sandbox {sandbox.kind}: {note}" for note in sandbox.notes)
     warnings = (
@@ -447,7 +458,7 @@ def _assemble(
     )
 
 
-def _segments(repository: Repository, targets: Sequence[str]) -> list[str]:
+def test_sources(repository: Repository, targets: Sequence[str]) -> list[str]:
     """Source of the failing test functions (the whole file where one cannot be found)."""
     import ast
 

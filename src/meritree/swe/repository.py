@@ -81,8 +81,11 @@ def is_subject_path(path: str) -> bool:
     return pure.parts[0] not in _NOT_SUBJECT_FOLDERS or len(pure.parts) == 1
 
 
-def open_repository(root: Path) -> Repository:
+def open_repository(root: Path, *, any_language: bool = False) -> Repository:
     """Read the Python files below ``root``.
+
+    Args:
+        any_language: a repository without Python files is one all the same.
 
     Raises:
         BadInput: no such folder, a file instead of a folder, or no Python file in it.
@@ -110,7 +113,7 @@ def open_repository(root: Path) -> Repository:
                 sources[relative] = text
         elif is_test_path(relative):
             tests[relative] = text
-    if not sources and not tests and not skipped:
+    if not sources and not tests and not skipped and not any_language:
         raise BadInput(
             f"{root} holds no Python code; `meritree fix` repairs Python repositories "
             "(is this the right folder?)"

@@ -33,6 +33,8 @@ EXIT_CODES: Mapping[str, int] = {
     "interrupted": 130,
 }
 
+DEFAULT_TOKENS = 2_000_000
+DEFAULT_USD = 5.0  # a run's money where none is named and prices are known
 DEFAULT_STRATEGY = "best-first"  # of `fix`, and of every bench that measures `fix`
 
 
@@ -49,7 +51,16 @@ class FixOptions:
     strategy: str = DEFAULT_STRATEGY
     budget_tests: int = 2000  # candidate evaluations
     budget_seconds: float = 300.0  # wall clock of the search
-    budget_usd: float = 0.0
+    budget_usd: float | None = None  # None: DEFAULT_USD where prices are known
+    budget_tokens: int = DEFAULT_TOKENS  # of language models, prompt and completion
+    model: str = ""  # name of the model that proposes, as its endpoint knows it
+    base_url: str = ""  # of the endpoint of all models; empty: OpenAI's
+    value_model: str = ""  # judges steps; empty: rules and tests alone do
+    temperature: float | None = None  # None: the endpoint's own
+    context_tokens: int = 32_000  # about the longest prompt
+    tools: Literal["auto", "own", "text"] = "auto"  # how the model's tool calls are written
+    prices: Mapping[str, Any] = field(default_factory=dict)  # stated by the repository
+    price_file: Path | None = None  # stated by the user
     workers: int = 1
     engine: str = "local"  # where candidates are judged: on this machine, or on a Ray cluster
     ray_address: str | None = None  # as for ray.init; None: a cluster on this machine
@@ -88,6 +99,8 @@ class Candidate:
     gains: Mapping[str, float] = field(default_factory=dict)  # what each channel adds to the value
     flags: tuple[Mapping[str, Any], ...] = ()  # what looks made for the tests; see docs/fix-json.md
     risk: float | None = None  # bound on accepting a wrong patch at this score; see calibration
+    steps: tuple[str, ...] = ()  # of an agent: all it did on the way, in words
+    own_tests: Mapping[str, str] = field(default_factory=dict)  # path -> text; not in the patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,9 @@ class FixResult:
     python: str = ""
     out: str = ""
     applied: bool = False
+    model: str = ""  # who proposed, empty for the repair policy
+    tokens: int = 0  # of language models, prompt and completion
+    usd: float = 0.0  # as far as prices are known
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -166,6 +182,8 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
         "score": candidate.score,
         "risk": candidate.risk,
         "flags": [dict(flag) for flag in candidate.flags],
+        "steps": list(candidate.steps),
+        "own_tests": dict(candidate.own_tests),
     }
 
 

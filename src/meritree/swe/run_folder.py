@@ -20,7 +20,7 @@ from typing import Any
 from meritree.errors import BadInput, JournalError, MeritreeError
 from meritree.swe.result import FixOptions, FixResult
 
-_PATHS = ("repo", "python", "calibration", "out")
+_PATHS = ("repo", "python", "calibration", "out", "price_file")
 # What a run leaves that was killed before it had a journal.
 _KILLED_EARLY = frozenset(("run.db.lock", ".run.db.new", ".run.db.new-journal", ".run.db.new-wal"))
 _DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO))
@@ -76,6 +76,10 @@ class RunFolder:
         best = result.candidates[0] if result.candidates else None
         if best is not None:
             _write_whole(self.patch, best.patch.encode("utf-8", "surrogateescape"))
+            for path, text in best.own_tests.items():
+                target = self.root / "own-tests" / Path(path).name
+                target.parent.mkdir(exist_ok=True)
+                _write_whole(target, text.encode("utf-8", "backslashreplace"))
         document = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
         _write_whole(self.result, document.encode("utf-8", "backslashreplace"))
 

@@ -7,39 +7,68 @@ target passes and nothing that passed before fails, in each of two runs.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Protocol
 
 from meritree.swe.calibration import in_words
-from meritree.swe.code_search import CodeSearch
+from meritree.swe.edits import Edit
 from meritree.swe.prepare import Prepared, Say
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome
 from meritree.swe.search_setup import flags
+from meritree.swe.testing.types import FinalVerdict
 from meritree.swe.value import channel_gains, refused
 from meritree.value.conformal import Acceptance
 from meritree.value.estimate import Estimate
 
 RUNS = 2
 Note = Callable[[str, dict[str, Any]], None]
+Check = Callable[[int], dict[str, Any]]
+"""Takes the verdict on a node's patch."""
+
+
+class Judged(Protocol):
+    """What is read of a candidate's state."""
+
+    key: str
+    parent: int | None
+    estimate: Estimate
+    probability: float
+    found_at: int
+
+
+class Searched(Protocol):
+    """What is read of a search, whoever proposed its edits."""
+
+    found: list[int]
+
+    @property
+    def states(self) -> Mapping[int, Judged]: ...
+
+    def files(self, node: int) -> Mapping[str, str | None]: ...
+
+    def path(self, node: int) -> Sequence[Edit]: ...
 
 
 def rank_and_verify(
     prepared: Prepared,
-    search: CodeSearch,
+    search: Searched,
     note: Note,
     say: Say,
     known: Mapping[str, Mapping[str, Any]],
     seconds_left: Callable[[], float],
     acceptance: Acceptance | None = None,
+    check: Check | None = None,
 ) -> tuple[tuple[Candidate, ...], tuple[TestOutcome, ...]]:
     """Candidates, verified ones first and otherwise by rank, and the best one's tests.
 
     The first candidates are checked until one is verified, whatever time that takes; the
     others only while time is left. Verdicts in ``known`` are not taken again. Where there is
-    an ``acceptance`` rule, verified candidates carry their calibrated risk.
+    an ``acceptance`` rule, verified candidates carry their calibrated risk. ``check`` takes the
+    verdicts where the usual check against the targets does not fit.
     """
+    check = check or (lambda node: _check(prepared, search, node))
     ranked = rank([plausible_patch(prepared, search, node) for node in search.found])
     nodes = {search.states[node].key: node for node in search.found}
     candidates: list[Candidate] = []
@@ -52,7 +81,7 @@ def rank_and_verify(
             verdict = {"verified": False, "reason": "not checked: the time was over"}
         elif verdict is None:
             say(Progress("verify", f"checking patch {place} of {len(ranked)} in fresh processes"))
-            verdict = _check(prepared, search, nodes[key])
+            verdict = check(nodes[key])
             note(key, verdict)
         candidate = _candidate(prepared, search, nodes[key], item, verdict)
         candidates.append(_with_risk(candidate, acceptance))
@@ -64,16 +93,22 @@ def rank_and_verify(
     return tuple(_placed(c, n) for n, c in enumerate(candidates, 1)), best
 
 
-def _check(prepared: Prepared, search: CodeSearch, node: int) -> dict[str, Any]:
+def _check(prepared: Prepared, search: Searched, node: int) -> dict[str, Any]:
     serious = [flag.words for flag in flags(prepared, search.path(node)) if flag.serious]
     if serious:
         reason = f"refused, it is made for the tests: {'; '.join(serious[:3])}"
         return {"verified": False, "reason": reason}
     files = search.files(node)
     prepared.store.keep(prepared.store.tree_with(prepared.base, files))
+    texts = {path: text for path, text in files.items() if text is not None}
     verdict = prepared.session.final_check(
-        prepared.pristine, files, prepared.targets, prepared.guards, runs=RUNS
+        prepared.pristine, texts, prepared.targets, prepared.guards, runs=RUNS
     )
+    return verdict_data(verdict)
+
+
+def verdict_data(verdict: FinalVerdict) -> dict[str, Any]:
+    """A final verdict as JSON data for the journal."""
     tests = [[r.id, r.status, r.message] for r in verdict.runs[-1].values()] if verdict.runs else []
     return {
         "verified": verdict.verified,
@@ -84,18 +119,19 @@ def _check(prepared: Prepared, search: CodeSearch, node: int) -> dict[str, Any]:
     }
 
 
-def plausible_patch(prepared: Prepared, search: CodeSearch, node: int) -> PlausiblePatch:
+def plausible_patch(prepared: Prepared, search: Searched, node: int) -> PlausiblePatch:
     files = search.files(node)
     top = max((item.factor for item in prepared.suspicion.lines), default=0.0)
     edits = search.path(node)
-    last = edits[-1]
+    sources = prepared.repository.sources
+    suspected = max((prepared.suspicion.factor(e.path, e.line) for e in edits[-1:]), default=0.0)
     return PlausiblePatch(
         key=search.states[node].key,
-        edits=edits,
-        before={path: prepared.repository.sources[path] for path in files},
-        after=dict(files),
+        edits=tuple(edits),
+        before={path: sources.get(path, "") for path in files},
+        after={path: text or "" for path, text in files.items()},
         probability=max(1e-12, search.states[node].probability),
-        suspicion=min(1.0, prepared.suspicion.factor(last.path, last.line) / top) if top else 0.0,
+        suspicion=min(1.0, suspected / top) if top else 0.0,
         test_literals=_literals(prepared),
     )
 
@@ -118,7 +154,7 @@ def _literals(prepared: Prepared) -> frozenset[str]:
 
 def _candidate(
     prepared: Prepared,
-    search: CodeSearch,
+    search: Searched,
     node: int,
     item: RankedPatch,
     verdict: Mapping[str, Any],
@@ -126,7 +162,8 @@ def _candidate(
     state = search.states[node]
     files = search.files(node)
     new = prepared.store.tree_with(prepared.base, files)
-    estimate = state.estimate if verdict["verified"] else refused(state.estimate, verdict["reason"])
+    held = verdict["verified"] or verdict.get("own_test")
+    estimate = state.estimate if held else refused(state.estimate, verdict["reason"])
     ranking = "; ".join(item.reasons(WEIGHTS))
     words = (
         f"{len(prepared.targets)} target tests pass and {len(prepared.guards)} others still pass, "
@@ -154,7 +191,7 @@ def _candidate(
     )
 
 
-def _gains(search: CodeSearch, estimate: Estimate) -> dict[str, float]:
+def _gains(search: Searched, estimate: Estimate) -> dict[str, float]:
     """What each channel adds, compared with the code as it is; rounded, without zeros."""
     root = next(state for state in search.states.values() if state.parent is None)
     gains = channel_gains(root.estimate, estimate)

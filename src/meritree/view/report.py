@@ -71,6 +71,7 @@ def render_report(document: Document, tree: SearchTreeView) -> str:
         *_verdict(document),
         *_patch(document),
         *(_flags(document["candidates"][0]) if document["candidates"] else ()),
+        *_steps(document),
         *_value(document),
         *_alternatives(document),
         *_tree(tree, document),
@@ -154,6 +155,18 @@ def _flags(candidate: Mapping[str, Any]) -> Iterator[str]:
         yield "<h2>Looks made for the tests</h2>"
         rows = [(f"{f['path']}:{f['line']}", f["rule"], f["code"]) for f in found]
         yield _table(rows, ("place", "rule", "code"))
+
+
+def _steps(document: Document) -> Iterator[str]:
+    """What an agent did on the way to the patch, and the test that it wrote."""
+    best = document["candidates"][0] if document["candidates"] else {}
+    if best.get("steps"):
+        items = "".join(f"<li>{_text(step)}</li>" for step in best["steps"])
+        yield f"<h2>The steps to the patch</h2><ol>{items}</ol>"
+    for path, text in best.get("own_tests", {}).items():
+        yield f"<h2>The test that the model wrote</h2><p>{_text(path)}, not part of the patch</p>"
+        lines = "".join(f"<span>{_text(line) or ' '}</span>" for line in text.splitlines())
+        yield f"<pre>{lines}</pre>"
 
 
 def _value(document: Document) -> Iterator[str]:
@@ -271,7 +284,8 @@ def _spending(document: Document) -> Iterator[str]:
     rows = [
         ("candidate evaluations", _of(document["evaluations"], settings.get("budget_tests"))),
         ("seconds", _of(f"{document['seconds']:.1f}", settings.get("budget_seconds"))),
-        ("money in US dollars", _of("0", settings.get("budget_usd"))),
+        ("money in US dollars", _of(f"{document.get('usd', 0):g}", settings.get("budget_usd"))),
+        *_model_rows(document, settings),
         ("test command", document["test_command"]),
         ("interpreter", document["python"]),
         ("sandbox", document["sandbox"]),
@@ -279,6 +293,12 @@ def _spending(document: Document) -> Iterator[str]:
         ("meritree", document["version"]),
     ]
     yield _table(rows)
+
+
+def _model_rows(document: Document, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if document.get("model"):
+        yield "model", str(document["model"])
+        yield "its tokens", _of(document.get("tokens", 0), settings.get("budget_tokens"))
 
 
 def _of(used: object, budget: float | None) -> str:

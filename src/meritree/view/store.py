@@ -101,18 +101,25 @@ def tree_of(steps: Iterable[Step], document: Document | None = None) -> SearchTr
 
 
 def _node(number: int, step: Mapping[str, Any], outcome: Mapping[str, Any]) -> TreeNode:
-    edit = step.get("edit", {})
     estimate = outcome.get("estimate", {})
-    place = f"{edit.get('path', '?')}:{edit.get('line', '?')}"
     return TreeNode(
         id=number,
         parent=int(step["node"]),
-        label=f"{edit.get('rationale') or 'an edit'} ({place})",
+        label=_label(step),
         value=_mean(outcome),
         kind="passed" if outcome.get("passed_all") else "edit",
         channels=estimate.get("channels", {}),
         reasons=estimate.get("reasons", {}),
     )
+
+
+def _label(step: Mapping[str, Any]) -> str:
+    """An agent's action in words, or a repair edit with its place."""
+    if "label" in step:
+        return str(step["label"])
+    edit = step.get("edit", {})
+    place = f"{edit.get('path', '?')}:{edit.get('line', '?')}"
+    return f"{edit.get('rationale') or 'an edit'} ({place})"
 
 
 def _mean(payload: Mapping[str, Any]) -> float:

@@ -246,6 +246,14 @@ def show_verdict(console: Console, document: Document) -> None:
             f"{document['nodes']} nodes, seed {document['seed']}"
         )
         _line(console, Text(f"  search        {spent}"))
+    if document.get("model"):
+        cost = f"{document['model']}, {document['tokens']} tokens, {document['usd']:g} usd"
+        _line(console, Text(f"  model         {words.one_line(cost)}"))
+    best = document["candidates"][0] if document["candidates"] else {}
+    for number, step in enumerate(best.get("steps", ()), 1):
+        _line(
+            console, Text(f"  {'steps' if number == 1 else '':14}{number}. {words.one_line(step)}")
+        )
     estimate = document["estimate"]
     if words.channel_rows(estimate):
         gained = sum(estimate.get("gains", {}).values())

@@ -1,0 +1,265 @@
+"""Puts an agent's search together: models, prompts' task, tests, tree, ledger.
+
+The programmatic entry for studies as well as for `fix`; studies may pass models of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from meritree.errors import BadInput
+from meritree.respond.ledgered import ledgered
+from meritree.respond.model import Model
+from meritree.run.ledger import Ledger, Limits
+from meritree.search import SearchTree, Strategy, make_strategy
+from meritree.swe.agent.expand import Expander
+from meritree.swe.agent.facts import CORRECTABLE
+from meritree.swe.agent.policy import AgentPolicy
+from meritree.swe.agent.reports import PLACES, task_text
+from meritree.swe.agent.retrieval import Retriever
+from meritree.swe.agent.search import AgentLimits, AgentSearch
+from meritree.swe.agent.situation import Files, Situation
+from meritree.swe.agent.trials import Trials
+from meritree.swe.agent.value_agent import AgentWeights, ValueAgent
+from meritree.swe.agent.workspace import Workspace
+from meritree.swe.code_search import Events
+from meritree.swe.prepare import Prepared
+from meritree.swe.result import DEFAULT_USD, Candidate, FixOptions
+from meritree.swe.value import Facts, ValueWeights, root_value
+from meritree.swe.verify import RUNS, verdict_data
+from meritree.value.estimate import Estimate
+
+DEEPEST = 40  # steps of a branch
+_UNJUDGED = 0.3  # value of code that no test judges yet
+_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    # Steps that gather context are worth less than what they lead to, and a first step is one
+    # among few: neither the tolerance nor the root's share of the repair policy fits.
+    "best-first": {"tolerance": 1.0, "path_prior": False, "root_share": 0.0},
+    "swe-search-moatless": {"correctable": CORRECTABLE},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Who is asked: ``agent`` proposes, ``value`` judges steps (None: rules and tests alone)."""
+
+    agent: Model
+    value: Model | None = None
+
+    @property
+    def all(self) -> tuple[Model, ...]:
+        """Every model."""
+        return (self.agent,) if self.value is None else (self.agent, self.value)
+
+
+def models_of(options: FixOptions) -> Models:
+    """The models that the options name; nobody is asked yet.
+
+    Raises:
+        BadInput: no model is named, or the address is none.
+    """
+    if not options.model.strip():
+        raise BadInput(
+            "--policy model: no model is named; give --model NAME (and --base-url URL, unless it "
+            "is OpenAI's); --policy repair needs no model"
+        )
+    value = _endpoint(options.value_model, options) if options.value_model else None
+    return Models(_endpoint(options.model, options), value)
+
+
+def _endpoint(name: str, options: FixOptions) -> Model:
+    from meritree.respond.address import OPENAI, parse_address
+    from meritree.respond.connect import Choice, connect, user_prices
+
+    url = name if name.startswith(("http://", "https://")) else options.base_url or OPENAI
+    # A server on this machine is there or is not; one elsewhere may be busy.
+    retries = 2 if parse_address(url).loopback else 5
+    choice = Choice(name, options.base_url or None, tools=options.tools, retries=retries)
+    prices = user_prices(options.price_file, options.prices, "[tool.meritree.prices]")
+    return connect(choice, prices=prices)
+
+
+def check_model_options(options: FixOptions) -> None:
+    """Refuse values that make no sense for a model, naming option, value and what is allowed.
+
+    Raises:
+        BadInput: see above.
+    """
+    if options.policy != "model":
+        return
+    if options.budget_tokens < 1:
+        raise BadInput(f"--budget-tokens {options.budget_tokens}: must be at least 1")
+    if options.context_tokens < 2000:
+        raise BadInput(f"--context-tokens {options.context_tokens}: must be at least 2000")
+    if options.temperature is not None and not 0 <= options.temperature <= 2:
+        raise BadInput(f"--temperature {options.temperature}: must lie in [0, 2]")
+    models = models_of(options)
+    ledger = Ledger(limits_of(options, models))
+    for model in models.all:
+        ledgered(model, ledger)
+
+
+def limits_of(options: FixOptions, models: Models) -> Limits:
+    """The hard limits of a run with models.
+
+    Money is limited where the user says so, and by `DEFAULT_USD` where every price is known.
+    """
+    from meritree.respond.model import is_priced
+
+    usd = options.budget_usd
+    if usd is None and all(is_priced(model) for model in models.all):
+        usd = DEFAULT_USD
+    return Limits(
+        evaluations=options.budget_tests,
+        seconds=options.budget_seconds,
+        tokens=options.budget_tokens,
+        usd=usd,
+    )
+
+
+def strategy_of(name: str) -> Strategy:
+    """The named strategy with constants for steps of an agent."""
+    made = make_strategy(name, **_PARAMETERS.get(name, {}))
+    return replace(made, max_depth=DEEPEST) if made.max_depth is None else made
+
+
+def new_agent_search(
+    prepared: Prepared,
+    folder: Path,
+    *,
+    models: Models,
+    strategy: str,
+    seed: int,
+    ledger: Ledger,
+    workers: int = 1,
+    limits: AgentLimits | None = None,
+    weights: AgentWeights | None = None,
+    execution: ValueWeights | None = None,
+    temperature: float | None = None,
+    retriever: Retriever | None = None,
+    events: Events | None = None,
+    on_step: Callable[[AgentSearch, int], None] | None = None,
+) -> AgentSearch:
+    """A search by an agent over the prepared repository, started but not run.
+
+    Args:
+        folder: for scratch copies.
+        models: who is asked; each call is paid from ``ledger``.
+        weights: how rules, tests and model make one value.
+        execution: how the tests' channels make their part.
+        retriever: answers the action `search`; a lexical one when None.
+        events: where every step is recorded before it is acted on.
+
+    Raises:
+        BadInput: an unknown strategy, or money that cannot be counted.
+    """
+    rules = strategy_of(strategy)
+    if temperature is None and rules.temperature > 0:
+        temperature = rules.temperature
+    files = Files(prepared.store, prepared.base)
+    trials = Trials(prepared, folder)
+    tests = prepared.session.test_files
+    workspace = Workspace(
+        files,
+        test_files=tests,
+        roots=prepared.command.roots,
+        retriever=retriever,
+        test_folder=_test_folder(tests),
+    )
+    search = AgentSearch(
+        tree=SearchTree(rules, seed),
+        expander=Expander(
+            model=ledgered(models.agent, ledger),
+            policy=AgentPolicy(temperature=temperature),
+            workspace=workspace,
+            trials=trials,
+            ledger=ledger,
+            record=lambda kind, payload: search.record(kind, payload),
+            task=task_text(prepared),
+            known_key=lambda key: search.knows(key),
+            node_with_files=lambda tree: search.with_files(tree),
+            steps=lambda node: search.labels(node),
+            path_facts=lambda node: _facts(search, node),
+            suspected=_suspected(prepared),
+            value_model=None if models.value is None else ledgered(models.value, ledger),
+            value_agent=ValueAgent(temperature=temperature),
+            weights=weights or AgentWeights(),
+            execution_weights=execution or ValueWeights(),
+        ),
+        desks=[trials.desk() for _ in range(workers)],
+        limits=limits or AgentLimits(),
+        events=events,
+        on_step=on_step,
+        seed=seed,
+    )
+    given = trials.given()
+    judged = given is not None and given.reference is not None
+    value = Estimate(_UNJUDGED)
+    if given is not None and given.reference is not None:
+        value = root_value(given.reference, execution)
+    search.start(Situation(prepared.base), value, judged)
+    return search
+
+
+def _test_folder(test_files: Sequence[str]) -> str:
+    """Where the agent's own test goes: beside the first test file, else into the root."""
+    folders = [PurePosixPath(path).parent.as_posix() for path in test_files if "test" in path]
+    return "" if not folders or folders[0] == "." else folders[0]
+
+
+def _facts(search: AgentSearch, node: int) -> Facts:
+    edits = search.path(node)
+    return Facts(size=sum(edit.size for edit in edits), edits=len(edits))
+
+
+def _suspected(prepared: Prepared) -> Callable[[Mapping[str, tuple[int, int]]], bool]:
+    places: dict[str, list[int]] = {}
+    for item in prepared.suspicion.lines[:PLACES]:
+        places.setdefault(item.path, []).append(item.line)
+
+    def touches(lines: Mapping[str, tuple[int, int]]) -> bool:
+        return any(
+            first <= line <= last
+            for path, (first, last) in lines.items()
+            for line in places.get(path, ())
+        )
+
+    return touches
+
+
+# ---- the last word ----------------------------------------------------------------------
+
+
+def final_verdict(search: AgentSearch, node: int) -> dict[str, Any]:
+    """The last word on a node's patch as JSON data; never verified by the agent's own test."""
+    trials = search.expander.trials
+    prepared, situation = trials.prepared, search.states[node].situation
+    prepared.store.keep(prepared.store.tree_with(prepared.base, situation.changes))
+    verdict = trials.final_check(situation, RUNS)
+    data = verdict_data(verdict)
+    if trials.has_targets or not verdict.verified:
+        return data
+    kept = f"{len(prepared.guards)} tests that passed before still pass"
+    if trials.judging(situation) is None:
+        reason = f"no test judges this patch; {kept}"
+        return {**data, "verified": False, "reason": reason}
+    reason = (
+        "judged by a test that the model wrote itself: it fails on the code as it was and passes "
+        f"with the patch, in {RUNS} fresh processes; {kept}"
+    )
+    return {**data, "verified": False, "own_test": True, "reason": reason}
+
+
+def with_steps(candidates: Sequence[Candidate], search: AgentSearch) -> tuple[Candidate, ...]:
+    """The candidates with all that led to them, and the tests that the agent wrote."""
+    return tuple(
+        replace(
+            one,
+            steps=search.labels(one.node),
+            own_tests=dict(search.states[one.node].situation.tests),
+        )
+        for one in candidates
+    )
