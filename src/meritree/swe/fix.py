@@ -120,8 +120,8 @@ def check_options(options: FixOptions) -> None:
     make_engine(options.engine, options.workers, options.ray_address)  # known, and installed
     if options.engine != "local" and options.policy == "model":
         raise BadInput(
-            f"--engine {options.engine}: judges the repair policy's candidates; with --policy model "
-            "use --workers"
+            f"--engine {options.engine}: judges the repair policy's candidates; "
+            "with --policy model use --workers"
         )
     check_model_options(options)
     acceptance(options.calibration)  # a journal that cannot be read is found before the search

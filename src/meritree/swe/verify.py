@@ -130,10 +130,19 @@ def plausible_patch(prepared: Prepared, search: Searched, node: int) -> Plausibl
         edits=tuple(edits),
         before={path: sources.get(path, "") for path in files},
         after={path: text or "" for path, text in files.items()},
-        probability=max(1e-12, search.states[node].probability),
+        probability=max(1e-12, _probability(search, node)),
         suspicion=min(1.0, suspected / top) if top else 0.0,
         test_literals=_literals(prepared),
     )
+
+
+def _probability(search: Searched, node: int) -> float:
+    """The policy's probability of all edits of a node: of several edits each must be believed."""
+    found, current = 1.0, search.states[node]
+    while current.parent is not None:
+        found *= current.probability
+        current = search.states[current.parent]
+    return found
 
 
 def _literals(prepared: Prepared) -> frozenset[str]:

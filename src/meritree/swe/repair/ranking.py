@@ -25,7 +25,7 @@ class PlausiblePatch:
         key: identity of the patched state.
         edits: its edits, in the order in which they were made.
         before, after: text of the changed files, by path.
-        probability: the policy's probability of its (last) edit, in (0, 1].
+        probability: the policy's probability of all its edits together, in (0, 1].
         natural: naturalness of the changed lines in [0, 1], 0.5 when not judged.
         suspicion: largest suspicion of an edited line relative to the file's top, in [0, 1].
         behaviour: fingerprint of what the patched code did on the observed runs; patches
