@@ -13,6 +13,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
 
 from meritree.errors import BadInput
 from meritree.respond.data import Reply, Request, ToolCall
@@ -35,13 +37,16 @@ _NEAR = 0.25  # share of the top suspicion that makes a file one of them
 _CHUNK = 900  # lines asked for at once
 _EDITS = 3  # on one branch
 _REMEMBERED = 64
+_WINDOW = 64
 
 
 class RepairModel:
     """Views the suspected files, then edits in the repair policy's order of probability.
 
     Skips what hindsight says was tried; gives a branch up whose edit changed nothing; finishes
-    when the tests pass. Asked for a value (tool ``judge``), it says what the tests say.
+    when the tests pass. Asked for a value (tool ``judge``), it says what the tests say. At a
+    temperature T > 0 it draws one of the next `_WINDOW` edits with probability ~ P^(1 / T), by
+    the request's seed.
     """
 
     def __init__(self, name: str = "repair") -> None:
@@ -62,10 +67,10 @@ class RepairModel:
         return self._inner.upper_bound(request)
 
     def _replied(self, request: Request) -> Reply:
-        said, action = self._next(transcript(request.messages))
+        said, action = self._next(transcript(request.messages), request)
         return Reply(said, (as_call(action, f"call_{len(request.messages)}"),))
 
-    def _next(self, seen: Transcript) -> tuple[str, Action]:
+    def _next(self, seen: Transcript, request: Request) -> tuple[str, Action]:
         if "Tests: all " in seen.last:
             return "The tests pass.", act.Finish("the failing tests pass now")
         if seen.last_tool == "replace" and (stuck := _stuck(seen)):
@@ -75,25 +80,29 @@ class RepairModel:
             return "The failing tests lead here.", viewing
         if not seen.places:
             return "Nothing says where to look.", act.Reject("the task names no place in the code")
-        following = self._untried(seen)
-        if following is None:
+        temperature = request.temperature or 0.0
+        following = list(islice(self._untried(seen), _WINDOW if temperature > 0 else 1))
+        if not following:
             return "Every edit was tried.", act.Reject("every edit that I know was tried here")
-        return following
+        chosen = following[0]
+        if temperature > 0:
+            weights = [max(one.probability, 1e-12) ** (1.0 / temperature) for one in following]
+            (chosen,) = _dice(request, 0).choices(following, weights)
+        return chosen.edit.rationale, chosen.action
 
-    def _untried(self, seen: Transcript) -> tuple[str, Action] | None:
-        """The most probable edit that was not tried; lessons that are not shown count too."""
+    def _untried(self, seen: Transcript) -> Iterator[_Known]:
+        """Edits that were not tried, most probable first; lessons not shown count too."""
         known = {action for action in seen.tried.actions if isinstance(action, act.Replace)}
         hidden = seen.tried.count - len(seen.tried.actions)
-        for edit, action in self._edits(seen):
-            if action in known:
+        for one in self._edits(seen):
+            if one.action in known:
                 continue
             if hidden > 0:
                 hidden -= 1
                 continue
-            return edit.rationale, action
-        return None
+            yield one
 
-    def _edits(self, seen: Transcript) -> Iterator[tuple[Edit, act.Replace]]:
+    def _edits(self, seen: Transcript) -> Iterator[_Known]:
         sources = seen.sources()
         name = hashlib.sha256(repr((sorted(sources.items()), seen.task)).encode()).hexdigest()
         with self._mutex:
@@ -104,12 +113,18 @@ class RepairModel:
         return proposals.all()
 
 
+class _Known(NamedTuple):
+    edit: Edit
+    action: act.Replace
+    probability: float
+
+
 class _Proposals:
     """The edits of one state of the files, made when they are asked for."""
 
     def __init__(self, seen: Transcript, sources: Mapping[str, str]) -> None:
         self._sources = sources
-        self._found: list[tuple[Edit, act.Replace]] = []
+        self._found: list[_Known] = []
         self._mutex = threading.Lock()
         kinds = tuple(dict.fromkeys(kind for kind, _ in seen.exceptions if kind))
         messages = tuple(message for _, message in seen.exceptions if message)
@@ -127,7 +142,7 @@ class _Proposals:
             signs=FailureSigns(kinds, messages, tuple(seen.expected)),
         )
 
-    def all(self) -> Iterator[tuple[Edit, act.Replace]]:
+    def all(self) -> Iterator[_Known]:
         """In order of probability."""
         place = 0
         while True:
@@ -142,7 +157,7 @@ class _Proposals:
         while (proposal := self._policy.propose({}, "")) is not None:
             action = as_replacement(proposal.edit, self._sources[proposal.edit.path])
             if action is not None:
-                self._found.append((proposal.edit, action))
+                self._found.append(_Known(proposal.edit, action, proposal.probability))
                 return True
         return False
 

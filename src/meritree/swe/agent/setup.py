@@ -25,7 +25,7 @@ from meritree.swe.agent.situation import Files, Situation
 from meritree.swe.agent.trials import Trials
 from meritree.swe.agent.value_agent import AgentWeights, ValueAgent
 from meritree.swe.agent.workspace import Workspace
-from meritree.swe.code_search import Events
+from meritree.swe.code_search import Events, Tester
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import DEFAULT_USD, Candidate, FixOptions
 from meritree.swe.value import Facts, ValueWeights, root_value
@@ -131,7 +131,7 @@ def new_agent_search(
     folder: Path,
     *,
     models: Models,
-    strategy: str,
+    strategy: str | Strategy,
     seed: int,
     ledger: Ledger,
     workers: int = 1,
@@ -140,6 +140,7 @@ def new_agent_search(
     execution: ValueWeights | None = None,
     temperature: float | None = None,
     retriever: Retriever | None = None,
+    tester: Tester | None = None,
     events: Events | None = None,
     on_step: Callable[[AgentSearch, int], None] | None = None,
 ) -> AgentSearch:
@@ -148,15 +149,18 @@ def new_agent_search(
     Args:
         folder: for scratch copies.
         models: who is asked; each call is paid from ``ledger``.
+        strategy: a name in `meritree.search.STRATEGIES`, or one made by hand.
         weights: how rules, tests and model make one value.
         execution: how the tests' channels make their part.
         retriever: answers the action `search`; a lexical one when None.
+        tester: judges candidates against the given targets in place of the workers' own
+            processes (with one worker only): for studies that share outcomes between searches.
         events: where every step is recorded before it is acted on.
 
     Raises:
         BadInput: an unknown strategy, or money that cannot be counted.
     """
-    rules = strategy_of(strategy)
+    rules = strategy_of(strategy) if isinstance(strategy, str) else strategy
     if temperature is None and rules.temperature > 0:
         temperature = rules.temperature
     files = Files(prepared.store, prepared.base)
@@ -189,7 +193,7 @@ def new_agent_search(
             weights=weights or AgentWeights(),
             execution_weights=execution or ValueWeights(),
         ),
-        desks=[trials.desk() for _ in range(workers)],
+        desks=[trials.desk(tester) for _ in range(workers)],
         limits=limits or AgentLimits(),
         events=events,
         on_step=on_step,
