@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meritree.respond.model import Model
 
 BEST_OF_N, GUARDED, PRIOR, LINEAR = "best-of-n", "guarded", "order of prior", "linear"
+GUARDED_PRIOR = f"{GUARDED}, {PRIOR}"
 SEARCHES = (
     "beam",
     "best-first",
@@ -28,7 +29,7 @@ SEARCHES = (
     "swe-search-moatless",
     "ab-mcts",
 )
-BY_REPAIR = (LINEAR, BEST_OF_N, PRIOR, *SEARCHES, GUARDED)
+BY_REPAIR = (LINEAR, BEST_OF_N, PRIOR, *SEARCHES, GUARDED, GUARDED_PRIOR)
 BY_AGENT = (LINEAR, BEST_OF_N, *SEARCHES, GUARDED)
 _NEVER = 10**9  # how often in a row an independent chain may come to a known state
 
@@ -37,6 +38,8 @@ def for_repair(name: str) -> Strategy:
     """A strategy over single edits. ``linear`` is one chain; the order of prior starts again."""
     if name == LINEAR:
         return make_strategy("linear", chains=1)
+    if name == GUARDED_PRIOR:
+        return make_strategy(GUARDED, temperature=0.0)
     return make_strategy("linear" if name == PRIOR else name)
 
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from meritree.stats import Interval, crossed_bootstrap
-from meritree.studies.checks import FEWEST, Outcome, Own, decide, show
-from meritree.studies.rows import Rows
+from meritree.studies.checks import Own
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
+from meritree.studies.swe.verdicts import (
+    BASE,
+    GUARDED_PRIOR,
+    MODEL,
+    ONE,
+    REPAIR,
+    SEVERAL,
+    SOLVED,
+    TESTS,
+    TOKENS,
+    better,
+    draw,
+    never_worse,
+    quality_pays,
+    solved_within,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from meritree.studies.swe.cases import Tried
     from meritree.studies.swe.contestants import Agent
-
-SOLVED, TESTS, TOKENS = "solved %", "test runs (PAR2)", "k tokens (PAR2)"
-REPAIR, MODEL = "repair policy", "model"
-ONE, SEVERAL = "one edit", "several edits"
-BASE = "best-first"  # whose parts are taken away, and whose value is made worse
-MARGIN = 5.0  # percentage points: what "not worse" may hide
-Compared = Callable[[Rows], tuple[Outcome, str, Interval | None]]
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
@@ -90,7 +94,7 @@ def _by_quality(name: str, seed: int, settings: Settings) -> Iterator[Row]:
 
     task, most = opened(name, settings["keep"]), settings["tests"]
     for bias, noise in settings["distortions"]:
-        for system in (BASE, "uct", "guarded"):
+        for system in (BASE, GUARDED_PRIOR):
             tried = task.by_repair(for_repair(system), seed, most, distorted(bias, noise, seed))
             data = f"{REPAIR}, {SEVERAL}, {_quality(bias, noise)}"
             yield Row(system, data, SOLVED, 100.0 * tried.right, name)
@@ -108,172 +112,6 @@ def _quality(bias: float, noise: float) -> str:
 def _rows(system: str, data: str, unit: str, tried: Tried, most: int) -> Iterator[Row]:
     yield Row(system, data, SOLVED, 100.0 * tried.right, unit)
     yield Row(system, data, TESTS, tried.tests if tried.right else 2 * most, unit)
-
-
-# ---- what decides ------------------------------------------------------------------------
-
-
-def difference(
-    rows: Rows, system: str, than: str, data: str, of: Callable[[Rows], Mapping[Any, float]]
-) -> Interval:
-    """Mean of ``system - than`` over tasks and seeds, both drawn anew (crossed bootstrap)."""
-    first, second = (
-        of(rows.where(system=one, dataset=data, metric=None)) for one in (system, than)
-    )
-    seeds, tasks = sorted({key[0] for key in first}), sorted({key[1] for key in first})
-    return crossed_bootstrap(
-        [[first[seed, task] - second[seed, task] for seed in seeds] for task in tasks],
-        resamples=2000,
-    )
-
-
-def solved(rows: Rows) -> dict[tuple[int, str], float]:
-    """100 or 0 by seed and task, at the whole budget."""
-    return {(row.seed, row.unit): row.value for row in rows if row.metric == SOLVED}
-
-
-def solved_within(thousand: float) -> Callable[[Rows], dict[tuple[int, str], float]]:
-    """100 or 0 by seed and task, at so many thousand tokens."""
-
-    def within(rows: Rows) -> dict[tuple[int, str], float]:
-        return {
-            (row.seed, row.unit): 100.0 * (row.value <= thousand)
-            for row in rows
-            if row.metric == TOKENS
-        }
-
-    return within
-
-
-def _told(interval: Interval, system: str, than: str, what: str) -> str:
-    return (
-        f"{what}: {system} - {than} = {show(interval)} percentage points, "
-        f"{interval.n} tasks"
-    )
-
-
-def better(
-    system: str, than: str, data: str, of: Any = solved, what: str = "solved"
-) -> Compared:
-    """``system`` solves more than ``than``: the whole interval lies above 0."""
-
-    def check(rows: Rows) -> tuple[Outcome, str, Interval | None]:
-        interval = difference(rows, system, than, data, of)
-        text = _told(interval, system, than, what)
-        if interval.n < FEWEST:
-            return "inconclusive", text, interval
-        if interval.low > 0.0:
-            return "holds", text, interval
-        return "does not hold" if interval.high <= 0.0 else "inconclusive", text, interval
-
-    return check
-
-
-def never_worse(system: str, than: str, data: tuple[str, ...]) -> Compared:
-    """On none of the data ``system`` solves fewer by more than `MARGIN` points."""
-
-    def check(rows: Rows) -> tuple[Outcome, str, Interval | None]:
-        found = {one: difference(rows, system, than, one, solved) for one in data}
-        outcomes = {one: decide(interval, low=-MARGIN) for one, interval in found.items()}
-        text = "; ".join(f"{one}: {show(interval)}" for one, interval in found.items())
-        text = f"{system} - {than}, allowed {-MARGIN:g} points: {text}"
-        worst = min(found, key=lambda one: found[one].low)
-        if min(interval.n for interval in found.values()) < FEWEST:
-            return "inconclusive", text, found[worst]
-        for outcome in ("does not hold", "inconclusive"):
-            if outcome in outcomes.values():
-                return outcome, text, found[worst]  # type: ignore[return-value]
-        return "holds", text, found[worst]
-
-    return check
-
-
-def quality_pays(rows: Rows) -> tuple[Outcome, str, Interval | None]:
-    """Best-first with the plain value solves more than with the noisiest."""
-    data = f"{REPAIR}, {SEVERAL}"
-    noisy = [one for one in rows.datasets if one.startswith(f"{data}, noise")]
-    worst = max(noisy, key=lambda one: float(one.rpartition(" ")[2]))
-    plain = solved(rows.where(system=BASE, dataset=data))
-    other = solved(rows.where(system=BASE, dataset=worst))
-    seeds, tasks = sorted({key[0] for key in plain}), sorted({key[1] for key in plain})
-    interval = crossed_bootstrap(
-        [[plain[seed, task] - other[seed, task] for seed in seeds] for task in tasks],
-        resamples=2000,
-    )
-    text = f"solved with the plain value minus with {worst.removeprefix(data)[2:]}: "
-    text += f"{show(interval)} percentage points, {interval.n} tasks"
-    if interval.n < FEWEST:
-        return "inconclusive", text, interval
-    outcome: Outcome = "holds" if interval.low > 0.0 else "inconclusive"
-    return "does not hold" if interval.high <= 0.0 else outcome, text, interval
-
-
-# ---- the picture -------------------------------------------------------------------------
-
-_SHOWN = ("linear", "best-of-n", "order of prior", "best-first", "uct", "swe-search-moatless",
-          "ab-mcts", "guarded")  # fmt: skip
-
-
-def draw(rows: Rows, figure: Figure) -> str:
-    """Solved against test runs (both policies), against tokens, and against value noise."""
-    panels = figure.subplots(2, 2)
-    for axes, policy in zip(panels[0], (REPAIR, MODEL), strict=True):
-        for kind, style in ((ONE, "--"), (SEVERAL, "-")):
-            _curves(axes, rows.where(dataset=f"{policy}, {kind}"), TESTS, style, kind == SEVERAL)
-        axes.set_title(policy, fontsize=8)
-        axes.set_xlabel("test runs", fontsize=7)
-    _curves(panels[1][0], rows.where(dataset=f"{MODEL}, {SEVERAL}"), TOKENS, "-", False)
-    panels[1][0].set_xlabel("thousand tokens (model, several edits)", fontsize=7)
-    _noise(panels[1][1], rows)
-    for axes in panels.flat:
-        axes.set_ylim(-3, 103)
-        axes.tick_params(labelsize=6)
-        axes.grid(alpha=0.25)
-        axes.set_ylabel("solved %", fontsize=7)
-    panels[0][0].legend(fontsize=4.5, loc="upper left")
-    tasks = {kind: len({row.unit for row in rows.where(dataset=f"{REPAIR}, {kind}")})
-             for kind in (ONE, SEVERAL)}  # fmt: skip
-    return (
-        "Share of searches whose first patch that passes the shown tests also passes the hidden "
-        "ones, against test runs (above; dashed: one edit, full: several edits), against tokens "
-        "and against the noise of the value (below). "
-        f"{tasks[ONE]} faults of one edit, {tasks[SEVERAL]} of several, {len(rows.seeds)} seeds."
-    )
-
-
-def _curves(axes: Axes, rows: Rows, metric: str, style: str, named: bool) -> None:
-    from matplotlib import colormaps
-
-    for number, system in enumerate(_SHOWN):
-        own = rows.where(system=system, metric=metric)
-        if not own:
-            continue
-        values = sorted(row.value for row in own)
-        unsolved = sorted(
-            row.value for row in rows.where(system=system, metric=SOLVED) if not row.value
-        )
-        found = values[: len(values) - len(unsolved)]
-        steps = [100.0 * (n + 1) / len(values) for n in range(len(found))]
-        axes.step([0, *found], [0, *steps], style, where="post", lw=1.0,
-                  color=colormaps["tab10"](number), label=system if named else None)  # fmt: skip
-
-
-def _noise(axes: Axes, rows: Rows) -> None:
-    data = f"{REPAIR}, {SEVERAL}"
-    for number, system in enumerate((BASE, "uct", "guarded")):
-        points = []
-        for one in rows.datasets:
-            if one == data or one.startswith(f"{data}, noise"):
-                noise = 0.0 if one == data else float(one.rpartition(" ")[2])
-                points.append((noise, rows.mean(SOLVED, system, one)))
-        points.sort()
-        axes.plot([p[0] for p in points], [p[1] for p in points], "os^"[number] + "-", ms=3,
-                  lw=1.0, label=system)  # fmt: skip
-    axes.axhline(rows.mean(SOLVED, "best-of-n", data), color="black", lw=0.8, ls=":")
-    axes.set_xscale("symlog", linthresh=0.05)
-    axes.set_xlabel("noise of the value (repair policy, several edits; dotted: best-of-n)",
-                    fontsize=6)  # fmt: skip
-    axes.legend(fontsize=5)
 
 
 _PLACES = tuple(f"{policy}, {kind}" for policy in (REPAIR, MODEL) for kind in (ONE, SEVERAL))
@@ -318,30 +156,69 @@ STUDY = Study(
     baselines=("linear", "best-of-n", "order of prior"),
     measure=measure,
     checks=(
-        Own("several edits, repair policy: best-first solves more than best-of-n at equal test "
-            "runs", better("best-first", "best-of-n", f"{REPAIR}, {SEVERAL}")),
-        Own("several edits, repair policy: best-first solves more than trying edits in order of "
-            "prior", better("best-first", "order of prior", f"{REPAIR}, {SEVERAL}")),
-        Own("several edits, repair policy: SWE-Search (moatless) solves more than best-of-n",
-            better("swe-search-moatless", "best-of-n", f"{REPAIR}, {SEVERAL}")),
-        Own("one edit, repair policy: best-first solves more than trying edits in order of prior",
-            better("best-first", "order of prior", f"{REPAIR}, {ONE}")),
-        Own("several edits, model: best-first solves more than best-of-n at equal test runs",
-            better("best-first", "best-of-n", f"{MODEL}, {SEVERAL}")),
-        Own("several edits, model: SWE-Search (moatless) solves more than best-of-n at equal test "
-            "runs", better("swe-search-moatless", "best-of-n", f"{MODEL}, {SEVERAL}")),
-        Own("several edits, model: SWE-Search (moatless) solves more than the single trajectory "
+        Own(
+            "several edits, repair policy: best-first solves more than best-of-n at equal test "
+            "runs",
+            better("best-first", "best-of-n", f"{REPAIR}, {SEVERAL}"),
+        ),
+        Own(
+            "several edits, repair policy: best-first solves more than trying edits in order of "
+            "prior",
+            better("best-first", "order of prior", f"{REPAIR}, {SEVERAL}"),
+        ),
+        Own(
+            "several edits, repair policy: SWE-Search (moatless) solves more than best-of-n",
+            better("swe-search-moatless", "best-of-n", f"{REPAIR}, {SEVERAL}"),
+        ),
+        Own(
+            "one edit, repair policy: best-first solves more than trying edits in order of prior",
+            better("best-first", "order of prior", f"{REPAIR}, {ONE}"),
+        ),
+        Own(
+            "several edits, model: best-first solves more than best-of-n at equal test runs",
+            better("best-first", "best-of-n", f"{MODEL}, {SEVERAL}"),
+        ),
+        Own(
+            "several edits, model: SWE-Search (moatless) solves more than best-of-n at equal test "
+            "runs",
+            better("swe-search-moatless", "best-of-n", f"{MODEL}, {SEVERAL}"),
+        ),
+        Own(
+            "several edits, model: SWE-Search (moatless) solves more than the single trajectory "
             "(not at equal compute: the paper's comparison)",
-            better("swe-search-moatless", "linear", f"{MODEL}, {SEVERAL}")),
-        Own(f"several edits, model: best-first solves more than best-of-n at {_TOKENS:g} k tokens",
-            better("best-first", "best-of-n", f"{MODEL}, {SEVERAL}", solved_within(_TOKENS),
-                   f"solved within {_TOKENS:g} k tokens")),
-        Own("several edits, model: hindsight helps", better(
-            BASE, f"{BASE} without hindsight", f"{MODEL}, {SEVERAL}")),
-        Own("several edits, model: the execution channel helps", better(
-            BASE, f"{BASE} without the execution channel", f"{MODEL}, {SEVERAL}")),
-        Own("the law: guarded is never worse than verified best-of-n at equal test runs",
-            never_worse("guarded", "best-of-n", _PLACES)),
+            better("swe-search-moatless", "linear", f"{MODEL}, {SEVERAL}"),
+        ),
+        Own(
+            f"several edits, model: best-first solves more than best-of-n at {_TOKENS:g} k tokens",
+            better(
+                "best-first",
+                "best-of-n",
+                f"{MODEL}, {SEVERAL}",
+                solved_within(_TOKENS),
+                f"solved within {_TOKENS:g} k tokens",
+            ),
+        ),
+        Own(
+            "several edits, model: hindsight helps",
+            better(BASE, f"{BASE} without hindsight", f"{MODEL}, {SEVERAL}"),
+        ),
+        Own(
+            "several edits, model: the execution channel helps",
+            better(BASE, f"{BASE} without the execution channel", f"{MODEL}, {SEVERAL}"),
+        ),
+        Own(
+            "the law: guarded is never worse than verified best-of-n at equal test runs",
+            never_worse("guarded", "best-of-n", _PLACES),
+        ),
+        Own(
+            "the law in order of prior: guarded is never worse than trying edits in that order",
+            never_worse(GUARDED_PRIOR, "order of prior", _PLACES[:2]),
+        ),
+        Own(
+            "several edits, repair policy: guarded (order of prior) solves more than order of "
+            "prior",
+            better(GUARDED_PRIOR, "order of prior", f"{REPAIR}, {SEVERAL}"),
+        ),
         Own("search pays by its value: noise takes its benefit away", quality_pays),
     ),
     scales={
@@ -363,13 +240,26 @@ STUDY = Study(
         "full": Scale(
             20,
             {
-                "tasks": ("roman-5.2/single-001",),
-                "tests": 100,
-                "agent_tests": 60,
-                "tokens": 2_000_000,
+                "tasks": (
+                    "roman-5.2/single-001",
+                    "dotmap-1.3.30/single-001",
+                    "semver-3.1.1/single-000",
+                    "inflection-0.5.1/single-003",
+                    "schema-0.7.8/single-002",
+                    "inflection-0.5.1/pair-000-001",
+                    "inflection-0.5.1/pair-000-002",
+                    "inflection-0.5.1/pair-001-002",
+                    "schema-0.7.8/pair-000-002",
+                    "roman-5.2/double-000",
+                    "cachetools-8.0.1/pair-000-003",
+                    "cachetools-8.0.1/pair-001-003",
+                ),
+                "tests": 60,
+                "agent_tests": 30,
+                "tokens": 1_000_000,
                 "slips": 0.15,
-                "distortions": ((0.0, 0.05), (0.0, 0.2), (0.0, 1.0), (-0.2, 0.0), (0.2, 0.0)),
-                "model_distortions": ((0.0, 0.0), (0.0, 50.0), (0.0, 200.0), (60.0, 20.0)),
+                "distortions": ((0.0, 0.05), (0.0, 0.2), (0.0, 1.0), (0.2, 0.0)),
+                "model_distortions": ((0.0, 0.0), (0.0, 50.0), (0.0, 200.0)),
                 "keep": True,
                 "model": "",
                 "base_url": "",
