@@ -1,4 +1,4 @@
-"""S001: does tree search with a hybrid value help at equal compute? Injected faults, two policies."""
+"""S001: does tree search with a hybrid value help at equal compute? Faults of real packages."""
 
 from __future__ import annotations
 
