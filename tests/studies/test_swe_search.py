@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from meritree.cli.study import with_model
 from meritree.errors import BadInput
-from meritree.respond.data import Request, user
+from meritree.respond.data import Reply, Request
+from meritree.respond.model import Model
+from meritree.respond.server import ModelServer
+from meritree.run.ledger import Spending
 from meritree.stats import crossed_bootstrap
 from meritree.studies.registry import study_named
 from meritree.studies.rows import Rows, SeedRow
 from meritree.studies.runner import run
 from meritree.studies.study import Row
-from meritree.studies.swe.cases import distorted, task_named
+from meritree.studies.swe.cases import OpenTask, Tried, distorted, task_named
 from meritree.studies.swe.contestants import (
     ABLATIONS,
     BY_AGENT,
     BY_REPAIR,
+    Agent,
     for_agent,
     for_repair,
     judged_by_model_alone,
@@ -32,6 +36,10 @@ from meritree.studies.swe.verdicts import (
     never_worse,
     solved_within,
 )
+from meritree.swe.agent.hindsight import HEADER
+from meritree.swe.agent.repair_model import RepairModel
+from meritree.swe.agent.setup import Models
+from meritree.swe.testing.types import Outcome
 from meritree.value.estimate import Estimate
 
 LOCAL = {"model": "", "base_url": "", "slips": 0.0}
@@ -66,7 +74,6 @@ def test_every_contestant_is_a_strategy_and_only_linear_ends_after_one_chain() -
         agent = for_agent(name)
         assert agent.rules.max_depth is not None or name == "linear"
         assert agent.limits.most_found == 1
-        assert agent.limits.hindsight is (name not in ("best-of-n", "guarded"))
 
 
 def test_each_ablation_takes_one_part_away() -> None:
@@ -186,8 +193,115 @@ def _always(rows: Rows):  # type: ignore[no-untyped-def]
     return Finding("it ran", "holds", f"{len(rows)} rows")
 
 
-def test_the_repair_model_draws_by_temperature_and_seed() -> None:
-    from meritree.swe.agent.repair_model import RepairModel
+# ---- searches of the bundled sample -----------------------------------------------------------
 
-    request = Request((user("nothing to see"),), temperature=1.0, seed=1)
-    assert RepairModel().ask(request) == RepairModel().ask(request)
+
+@dataclass
+class Listening:
+    """A model, and what it was asked and said."""
+
+    model: Model
+    name: str = "listening"
+    heard: list[tuple[Request, Reply]] = field(default_factory=list)
+
+    def ask(self, request: Request) -> Reply:
+        reply = self.model.ask(request)
+        self.heard.append((request, reply))
+        return reply
+
+    def upper_bound(self, request: Request) -> Spending:
+        return self.model.upper_bound(request)
+
+
+@pytest.fixture(scope="module")
+def sample() -> Iterator[OpenTask]:
+    task = OpenTask(task_named("parcel-2.3.0/single-001"), keep=False)
+    yield task
+    task.close()
+
+
+def agent_search(task: OpenTask, agent: Agent, actor: Model, tests: int) -> Tried:
+    return task.by_agent(
+        agent.rules, 0, models=Models(actor), limits=agent.limits, weights=agent.weights,
+        tests=tests, tokens=500_000,
+    )  # fmt: skip
+
+
+def test_an_outcome_that_is_known_is_not_run_again_but_counts(
+    sample: OpenTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sample.by_repair(for_repair("order of prior"), 0, 4)
+    ran: list[object] = []
+    real = sample.tester._tester.evaluate  # type: ignore[attr-defined]
+
+    class Counting:
+        def evaluate(self, files: Mapping[str, str]) -> Outcome:
+            ran.append(files)
+            outcome: Outcome = real(files)
+            return outcome
+
+    monkeypatch.setattr(sample.tester, "_tester", Counting())
+    assert sample.by_repair(for_repair("order of prior"), 0, 4) == first
+    assert (first.tests, ran) == (4, [])
+    longer = sample.by_repair(for_repair("order of prior"), 0, 6)
+    assert (longer.tests, len(ran)) == (6, 2)
+
+
+def test_a_patch_is_judged_by_the_hidden_tests(sample: OpenTask) -> None:
+    found = sample.by_repair(for_repair("order of prior"), 0, 20)
+    assert found.passed
+    assert found.right
+    assert not sample.right({})
+
+
+def test_the_model_is_told_why_unless_explanations_are_taken_away(sample: OpenTask) -> None:
+    told = {}
+    for name, agent in (
+        ("with", for_agent("best-first")),
+        ("without", ABLATIONS["without explanations"](for_agent("best-first"))),
+    ):
+        actor = Listening(RepairModel())
+        agent_search(sample, agent, actor, 3)
+        text = "\n".join(m.text for request, _ in actor.heard for m in request.messages)
+        told[name] = [line for line in text.splitlines() if line.startswith('- {"name"')]
+    assert told["with"]
+    assert not any(line.endswith(": not said") for line in told["with"])
+    assert told["without"]
+    assert all(line.endswith(": not said") for line in told["without"])
+
+
+def test_the_repair_model_draws_edits_by_temperature_and_seed(sample: OpenTask) -> None:
+    actor = Listening(RepairModel())
+    agent_search(sample, for_agent("linear"), actor, 2)
+    asked, likely = next(
+        (request, reply)
+        for request, reply in actor.heard
+        if reply.tool_calls and reply.tool_calls[0].name == "replace"
+    )
+    hot = [replace(asked, temperature=1.0, seed=seed) for seed in range(20)]
+    drawn = [RepairModel().ask(request).tool_calls[0].raw for request in hot]
+    assert len(set(drawn)) > 3
+    assert likely.tool_calls[0].raw in drawn
+    assert RepairModel().ask(hot[3]).tool_calls[0].raw == drawn[3]
+    cold = replace(asked, temperature=0.01, seed=5)
+    assert RepairModel().ask(cold).tool_calls[0].raw == likely.tool_calls[0].raw
+
+
+def test_chains_of_best_of_n_go_on_through_the_files_they_have_seen(sample: OpenTask) -> None:
+    actor = Listening(RepairModel())
+    tried = agent_search(sample, for_agent("best-of-n"), actor, 3)
+    views = sum(bool(r.tool_calls) and r.tool_calls[0].name == "view" for _, r in actor.heard)
+    assert tried.passed or tried.tests == 3
+    assert views >= 3  # each chain looks for itself
+    assert not any(HEADER in m.text for request, _ in actor.heard for m in request.messages)
+
+
+def test_the_study_measures_an_endpoint_as_it_measures_the_local_model(sample: OpenTask) -> None:
+    with ModelServer(RepairModel()) as server:
+        settings = {**LOCAL, "model": server.base_url}
+        agent = ABLATIONS["without the model channel"](for_agent("best-first"))
+        asked = models(settings, agent, 0).agent
+        served = agent_search(sample, agent, asked, 3)
+        here = agent_search(sample, agent, RepairModel(), 3)
+    assert (served.passed, served.tests) == (here.passed, here.tests)
+    assert served.tokens > 1000

@@ -41,6 +41,8 @@ STRATEGIES = (
     "swe-search-paper",
     "swe-search-dev",
     "swe-search-moatless",
+    "ab-mcts",
+    "guarded",
 )
 REFERENCE = DEFAULT_STRATEGY
 SAMPLE = Package(

@@ -31,7 +31,6 @@ SEARCHES = (
 )
 BY_REPAIR = (LINEAR, BEST_OF_N, PRIOR, *SEARCHES, GUARDED, GUARDED_PRIOR)
 BY_AGENT = (LINEAR, BEST_OF_N, *SEARCHES, GUARDED)
-_NEVER = 10**9  # how often in a row an independent chain may come to a known state
 
 
 def for_repair(name: str) -> Strategy:
@@ -70,16 +69,8 @@ class Agent:
 
 
 def for_agent(name: str) -> Agent:
-    """A model's search by a named strategy.
-
-    Chains of best-of-n are independent: they are told nothing of one another, and go on through
-    states that an earlier one has seen.
-    """
-    agent = Agent(name)
-    if name in (BEST_OF_N, GUARDED):
-        chains = replace(agent.limits, hindsight=False, idle=_NEVER)
-        return replace(agent, limits=chains)
-    return agent
+    """A model's search by a named strategy."""
+    return Agent(name)
 
 
 def _no_hindsight(agent: Agent) -> Agent:

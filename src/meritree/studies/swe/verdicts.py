@@ -89,7 +89,7 @@ def never_worse(system: str, than: str, data: tuple[str, ...]) -> Compared:
             return "inconclusive", text, found[worst]
         for outcome in ("does not hold", "inconclusive"):
             if outcome in outcomes.values():
-                return outcome, text, found[worst]  # type: ignore[return-value]
+                return outcome, text, found[worst]
         return "holds", text, found[worst]
 
     return check

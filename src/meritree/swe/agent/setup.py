@@ -15,6 +15,7 @@ from meritree.respond.ledgered import ledgered
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import SearchTree, Strategy, make_strategy
+from meritree.search.chains import Chains, Guarded
 from meritree.swe.agent.expand import Expander
 from meritree.swe.agent.facts import CORRECTABLE
 from meritree.swe.agent.policy import AgentPolicy
@@ -33,6 +34,7 @@ from meritree.swe.verify import RUNS, verdict_data
 from meritree.value.estimate import Estimate
 
 DEEPEST = 40  # steps of a branch
+_NEVER = 10**9  # as `AgentLimits.idle`
 _UNJUDGED = 0.3  # value of code that no test judges yet
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     # Steps that gather context are worth less than what they lead to, and a first step is one
@@ -194,7 +196,7 @@ def new_agent_search(
             execution_weights=execution or ValueWeights(),
         ),
         desks=[trials.desk(tester) for _ in range(workers)],
-        limits=limits or AgentLimits(),
+        limits=_for_chains(limits or AgentLimits(), rules),
         events=events,
         on_step=on_step,
         seed=seed,
@@ -206,6 +208,13 @@ def new_agent_search(
         value = root_value(given.reference, execution)
     search.start(Situation(prepared.base), value, judged)
     return search
+
+
+def _for_chains(limits: AgentLimits, rules: Strategy) -> AgentLimits:
+    """Chains are independent: told nothing of one another, they may come to known states."""
+    if not isinstance(rules.selector, Chains | Guarded):
+        return limits
+    return replace(limits, hindsight=False, idle=_NEVER)
 
 
 def _test_folder(test_files: Sequence[str]) -> str:
