@@ -24,7 +24,7 @@ from types import CodeType
 from typing import IO, Any
 
 _CONFINE = ("_confine_rules.py", "_confine_watch.py", "_confine.py")
-_CONTAIN = ("_contain.py",)  # of engines with daemons of their own
+_CONTAIN = ("_confine_watch.py", "_contain.py")  # of engines with daemons of their own
 _CONTAINED = ("_confine_rules.py", "_contained.py")  # runs inside
 # The launcher travels compiled beside its settings: a script would be compiled at each start.
 _START = (

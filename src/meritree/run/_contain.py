@@ -1,6 +1,7 @@
 """Stands between us and a container engine: pumps pipes, and ends the container with its owner.
 
-Run, compiled, by our own interpreter, with the protocol of `_confine`; standard library only. An
+Run, compiled, by our own interpreter, with the protocol of `_confine`, in one namespace with
+`_confine_watch`; standard library only. An
 engine's daemon does not pass descriptors on, so each becomes a named pipe in a shared folder.
 """
 
@@ -20,6 +21,8 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from meritree.run._confine_watch import Growth
 
 _CHUNK = 1 << 16
 
@@ -107,8 +110,11 @@ def serve(config: dict[str, Any], child: int, pump: Pump, report: int) -> int | 
     for source in (config["lifeline"], report, wake):
         poll.register(source, select.POLLIN)
     end = None
+    growth = Growth(config["writable"], config["disk"])
     while True:
-        events = dict(poll.poll(1000))
+        events = dict(poll.poll(250 if growth.most else 1000))
+        if growth.too_much(child):
+            return signal.SIGXFSZ
         heard = os.read(wake, 512) if wake in events else b""
         if config["lifeline"] in events or signal.SIGTERM in heard:
             return signal.SIGKILL
