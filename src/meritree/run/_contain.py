@@ -1,8 +1,8 @@
 """Stands between us and a container engine: pumps pipes, and ends the container with its owner.
 
-Run, compiled, by our own interpreter, with the protocol of `_confine`, in one namespace with
-`_confine_watch`; standard library only. An
-engine's daemon does not pass descriptors on, so each becomes a named pipe in a shared folder.
+Run, compiled, by our own interpreter, with the protocol of `_confine` and in one namespace with
+`_confine_watch`; standard library only. An engine's daemon does not pass descriptors on, so each
+becomes a named pipe in a shared folder.
 """
 
 from __future__ import annotations
