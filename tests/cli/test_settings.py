@@ -84,6 +84,7 @@ def test_paths_in_the_file_are_relative_to_it(
         ("json = 'yes'", "must be true or false"),
         ("apply = true", "cannot ask to be changed"),
         ("sandbox = 'none'", "cannot switch its own sandbox off"),
+        ("sandbox = 'rlimits'", "cannot switch its own sandbox off"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(

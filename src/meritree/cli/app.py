@@ -17,6 +17,7 @@ from meritree.cli.doctor import doctor
 from meritree.cli.fix import fix
 from meritree.cli.judge import judge
 from meritree.cli.resume import resume
+from meritree.cli.sandbox import app as sandbox
 from meritree.cli.serve_model import serve_model
 from meritree.cli.session import (
     EXIT_INTERRUPTED,
@@ -59,6 +60,7 @@ def _common(
 for _command in (fix, resume, demo, show, judge, study, systems, doctor):
     app.command()(_command)
 app.command("serve-model")(serve_model)
+app.add_typer(sandbox)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
