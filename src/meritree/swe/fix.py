@@ -192,7 +192,7 @@ class _Run:
             self._on_step,
         )  # fmt: skip
         self.search = search
-        if not past:  # for whoever reads the journal
+        if not any(kind == "root" for kind, _ in events):  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
         ended = next((payload for kind, payload in events if kind == "search-ended"), None)
         if ended is not None:
