@@ -39,8 +39,9 @@ _WINDOW = 32  # edits that one is drawn from where a temperature is asked for
 class RepairModel:
     """Views the suspected files, then edits in the repair policy's order of probability.
 
-    Skips what hindsight says was tried; draws by probability where a temperature is given; gives a branch up whose edit changed nothing; finishes
-    when the tests pass. Asked for a value (tool ``judge``), it says what the tests say.
+    Skips what hindsight says was tried; draws by probability where a temperature is given; gives
+    a branch up whose edit changed nothing; finishes when the tests pass. Asked for a value (tool
+    ``judge``), it says what the tests say.
     """
 
     def __init__(self, name: str = "repair") -> None:

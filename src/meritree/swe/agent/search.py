@@ -47,7 +47,7 @@ class AgentLimits:
     """
 
     most_found: int = 5
-    patience: int = 20
+    patience: int = 8
     idle: int = 3
     context_tokens: int = 32_000
     hindsight: bool = True

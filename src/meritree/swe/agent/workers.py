@@ -21,7 +21,7 @@ class Workers:
         self._expander = expander
         self._pool = ThreadPoolExecutor(len(desks), thread_name_prefix="agent")
 
-    def __enter__(self) -> _Workers:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
