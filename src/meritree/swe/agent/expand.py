@@ -45,6 +45,7 @@ class Expander:
 
     Attributes:
         known: node of a key, and of a tree of files, if the tree holds one (else None).
+        known_outcome: what the tests said of the same files before.
         steps: labels on the way to a node.
         suspected: whether lines of files are among those that the failing tests lead to.
     """
@@ -58,6 +59,7 @@ class Expander:
     task: str
     known_key: Callable[[str], bool]
     node_with_files: Callable[[str], str | None]
+    known_outcome: Callable[[Situation], Outcome | None]
     steps: Callable[[int], tuple[str, ...]]
     path_facts: Callable[[int], Facts]
     suspected: Callable[[Mapping[str, tuple[int, int]]], bool]
@@ -115,7 +117,7 @@ class Expander:
         complaint = complaints[-1] if complaints else "no reply"
         observation = Observation(complaint, expects_correction=True)
         state = task.state
-        key = f"{state.key}:none:{task.ticket.id}"
+        key = f"{state.key}{task.chain}:none:{task.ticket.id}"
         self._note_step(task, key, None, said, observation, state.situation)
         case = self._case(task, None, observation, state.situation, state.execution, None)
         estimate = Estimate(0.0, channels={"rules": 0.0}, reasons={"rules": by_rules(case)[1]})
@@ -132,7 +134,8 @@ class Expander:
         step = self.workspace.perform(state.situation, action)
         situation, observation = step.situation, step.observation
         ends = isinstance(action, act.Finish | act.Reject)
-        key = f"{situation.key}:{act.name_of(action)}" if ends else situation.key
+        key = f"{situation.key}{task.chain}"
+        key = f"{key}:{act.name_of(action)}" if ends else key
         corrections = state.corrections + 1 if observation.expects_correction else 0
         made = Expanded(
             task.ticket, key, action, said, situation, observation, terminal=ends,
@@ -140,7 +143,7 @@ class Expander:
         )  # fmt: skip
         other = key if self.known_key(key) else None
         if other is None and situation.tree != state.situation.tree:
-            other = self.node_with_files(situation.tree)
+            other = self.node_with_files(situation.tree + task.chain)
         if other is not None:
             self.record(
                 "alias",
@@ -290,6 +293,10 @@ class Expander:
         if not situation.changes and bench.reference is not None:
             outcome = Outcome(False, bench.reference.results)
             return Tested(_with(seen, outcome_words(outcome, bench.targets, {})), outcome)
+        known = self.known_outcome(situation)
+        if known is not None:  # another attempt came to the same files: nothing is run twice
+            words = outcome_words(known, bench.targets, _before(bench))
+            return Tested(_with(seen, words), known)
         self._reserved()
         try:
             found = desk.outcome(situation)

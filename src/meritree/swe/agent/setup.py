@@ -20,7 +20,7 @@ from meritree.swe.agent.facts import CORRECTABLE
 from meritree.swe.agent.policy import AgentPolicy
 from meritree.swe.agent.reports import PLACES, task_text
 from meritree.swe.agent.retrieval import Retriever
-from meritree.swe.agent.search import AgentLimits, AgentSearch
+from meritree.swe.agent.search import AgentLimits, AgentSearch, files_and_tests
 from meritree.swe.agent.situation import Files, Situation
 from meritree.swe.agent.trials import Trials
 from meritree.swe.agent.value_agent import AgentWeights, ValueAgent
@@ -34,6 +34,7 @@ from meritree.value.estimate import Estimate
 
 DEEPEST = 40  # steps of a branch
 _UNJUDGED = 0.3  # value of code that no test judges yet
+_CHAINS = frozenset({"linear", "best-of-n"})  # attempts that go on from no other's states
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     # Steps that gather context are worth less than what they lead to, and a first step is one
     # among few: neither the tolerance nor the root's share of the repair policy fits.
@@ -181,6 +182,7 @@ def new_agent_search(
             task=task_text(prepared),
             known_key=lambda key: search.knows(key),
             node_with_files=lambda tree: search.with_files(tree),
+            known_outcome=lambda situation: search.outcomes.get(files_and_tests(situation)),
             steps=lambda node: search.labels(node),
             path_facts=lambda node: _facts(search, node),
             suspected=_suspected(prepared),
@@ -189,6 +191,8 @@ def new_agent_search(
             weights=weights or AgentWeights(),
             execution_weights=execution or ValueWeights(),
         ),
+        separate=rules.name in _CHAINS,
+        independent=rules.temperature > 0,
         desks=[trials.desk() for _ in range(workers)],
         limits=limits or AgentLimits(),
         events=events,

@@ -35,6 +35,7 @@ class AgentState:
         found_at: evaluations spent when it was judged.
         corrections: steps in a row that asked for a correction.
         idle: expansions in a row that led nowhere new.
+        chain: which independent attempt it belongs to; empty where equal situations are one.
     """
 
     key: str
@@ -50,6 +51,7 @@ class AgentState:
     found_at: int = 0
     corrections: int = 0
     idle: int = 0
+    chain: str = ""
     features: SweFeatures = field(default_factory=SweFeatures)
 
     @property
@@ -107,6 +109,7 @@ class Task:
     state: AgentState
     request: Request
     seed: int
+    chain: str = ""
     recorded: Recorded = field(default_factory=Recorded)
 
 
