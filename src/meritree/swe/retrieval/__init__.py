@@ -1,0 +1,18 @@
+"""Hybrid code search: lexical, structural and dense channels, fused. Docs: docs/code-search.md."""
+
+from meritree.swe.retrieval.data import Hit, Place, Retriever
+from meritree.swe.retrieval.dense import Dense, Embedder
+from meritree.swe.retrieval.index import CHANNELS, CodeIndex, Fusion, build_index, files_of
+
+__all__ = [
+    "CHANNELS",
+    "CodeIndex",
+    "Dense",
+    "Embedder",
+    "Fusion",
+    "Hit",
+    "Place",
+    "Retriever",
+    "build_index",
+    "files_of",
+]
