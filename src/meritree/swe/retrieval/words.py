@@ -14,83 +14,13 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+")
 _LONGEST = 80  # characters of a word that anybody searches; longer ones are data
 
 # Function words of English and of test reports: they say how it is told, not what.
-STOP = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "may",
-        "more",
-        "no",
-        "not",
-        "of",
-        "on",
-        "only",
-        "or",
-        "should",
-        "so",
-        "some",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "when",
-        "where",
-        "which",
-        "while",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-        "traceback",
-        "recent",
-        "call",
-        "last",
-        "file",
-        "line",
-        "py",
-        "failed",
-        "failures",
-        "short",
-        "summary",
-        "info",
-        "passed",
-    ]
-)
+_STOP = """
+    a an and are as at be been but by can could did do does for from had has have if in into is it its
+    may more no not of on only or should so some such than that the their then there these they
+    this to was we were when where which while will with would you your
+    traceback recent call last file line py failed failures short summary info passed
+"""
+STOP = frozenset(_STOP.split())
 
 
 @lru_cache(maxsize=200_000)
