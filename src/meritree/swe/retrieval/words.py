@@ -15,8 +15,8 @@ _LONGEST = 80  # characters of a word that anybody searches; longer ones are dat
 
 # Function words of English and of test reports: they say how it is told, not what.
 _STOP = """
-    a an and are as at be been but by can could did do does for from had has have if in into is it its
-    may more no not of on only or should so some such than that the their then there these they
+    a an and are as at be been but by can could did do does for from had has have if in into is it
+    its may more no not of on only or should so some such than that the their then there these they
     this to was we were when where which while will with would you your
     traceback recent call last file line py failed failures short summary info passed
 """
