@@ -128,7 +128,7 @@ def ask(clone: Path, row: Mapping[str, Any]) -> list[Asked]:
     later = show(clone, f"{row['commit']}:{row['source']}").decode("utf-8", "replace")
     source = row["source"]
     right = changed_places(row, index_file(source, texts[source]), index_file(source, later))
-    plain = build_index(texts, fusion=Fusion(weights={"lexical": 1.0, "structural": 1.0}))
+    plain = build_index(texts)
     found = []
     for kind in KINDS:
         query, index = row[kind], plain
@@ -152,7 +152,7 @@ def ask(clone: Path, row: Mapping[str, Any]) -> list[Asked]:
 def scaled(one: Asked) -> dict[str, dict[Place, float]]:
     """Scores of each channel as `Fusion("scores")` joins them."""
     return {
-        name: to_unit({place: what.score for place, what in own.items()}) if own else {}
+        name: to_unit({place: what.score for place, what in own.items()}, name) if own else {}
         for name, own in one.found.items()
     }
 
@@ -183,7 +183,7 @@ def orders(one: Asked, weights: Mapping[str, float]) -> dict[str, list[list[Plac
         places = list(one.places)
         rng.shuffle(places)
         drawn.append(places)
-    even = Fusion(weights={"lexical": 1.0, "structural": 1.0})
+    even = Fusion("rrf", {"lexical": 1.0, "structural": 1.0})
     return {
         "random": drawn,
         "lexical": [joined(even, "lexical")],
