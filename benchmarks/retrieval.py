@@ -59,6 +59,7 @@ class Asked:
     index: CodeIndex
     places: tuple[Place, ...]
     seconds: float
+    built: float
 
 
 def is_answer(path: str) -> bool:
@@ -128,7 +129,9 @@ def ask(clone: Path, row: Mapping[str, Any]) -> list[Asked]:
     later = show(clone, f"{row['commit']}:{row['source']}").decode("utf-8", "replace")
     source = row["source"]
     right = changed_places(row, index_file(source, texts[source]), index_file(source, later))
+    begun = time.process_time()
     plain = build_index(texts)
+    built = time.process_time() - begun
     found = []
     for kind in KINDS:
         query, index = row[kind], plain
@@ -144,7 +147,7 @@ def ask(clone: Path, row: Mapping[str, Any]) -> list[Asked]:
         places = tuple(p.place for p in index.pieces if is_answer(p.place.path))
         found.append(
             Asked(row["commit"], row["repository"], kind, source, right, channels, index, places,
-                  seconds)
+                  seconds, built)
         )  # fmt: skip
     return found
 
@@ -285,8 +288,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "queries": {kind: sum(one.kind == kind for one in asked) for kind in KINDS},
         "fixes": len(rows),
         "repositories": len(set(repository.values())),
+        "command": "python benchmarks/retrieval.py --clone CLONE ... --queries QUERIES "
+        f"--part {given.part} --weights WEIGHTS --out benchmarks/results/retrieval.json",
         "without_report": sum(not row["report"] for row in rows),
         "places_median": statistics.median(len(one.places) for one in asked),
+        "index_seconds_median": round(statistics.median(one.built for one in asked), 2),
         "search_ms_median": round(1000 * statistics.median(one.seconds for one in asked), 1),
         "tuning": tuning,
         "scores": summary(scores(asked, tuning["weights"]), repository),
