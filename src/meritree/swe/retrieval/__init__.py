@@ -3,6 +3,7 @@
 from meritree.swe.retrieval.data import Hit, Place, Retriever
 from meritree.swe.retrieval.dense import Dense, Embedder
 from meritree.swe.retrieval.index import CHANNELS, CodeIndex, Fusion, build_index, files_of
+from meritree.swe.retrieval.trees import SourceView, TreeRetriever
 
 __all__ = [
     "CHANNELS",
@@ -13,6 +14,8 @@ __all__ = [
     "Hit",
     "Place",
     "Retriever",
+    "SourceView",
+    "TreeRetriever",
     "build_index",
     "files_of",
 ]

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from meritree.swe.retrieval.data import Place
 from meritree.swe.retrieval.words import parts, words
@@ -65,6 +66,7 @@ class FileIndex:
         return min(inside)[1] if inside else None
 
 
+@lru_cache(maxsize=4096)  # states of a search share most of their files, and come back to them
 def index_file(path: str, text: str) -> FileIndex:
     """Cut a file and count its words. Any text is accepted."""
     python = path.endswith((".py", ".pyi"))
