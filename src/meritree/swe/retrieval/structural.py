@@ -7,6 +7,7 @@ path. Knows nothing of words.
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from meritree.swe.retrieval.words import STOP
 from meritree.swe.testing.types import Frame
 from meritree.swe.traceback_text import clean, match_path, mentions, parse_tracebacks, resolve
 
+_QUERY = 200_000  # characters of a query that are read
+_LINE = 2000  # of one line
+_ENDLESS = re.compile(r"\S{250,}")
 Spot = tuple[str, int]  # path, number of the place in its file
 
 
@@ -66,6 +70,8 @@ class Asked:
 
 def asked(query: str, paths: frozenset[str]) -> Asked:
     """Read a query; ``paths`` are the files of the tree."""
+    # Nobody names such things, and patterns take long over them.
+    query = _ENDLESS.sub(" ", "\n".join(line[:_LINE] for line in query[:_QUERY].split("\n")))
     frames: dict[Frame, int] = {}
     for traceback in parse_tracebacks(query):
         own = resolve(traceback.frames, paths)

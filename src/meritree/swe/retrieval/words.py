@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 _NAME = re.compile(r"[^\W\d]\w*|\d+")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_RUN = re.compile(r"[^\W\d_]+|\d+")
 _LONGEST = 80  # characters of a word that anybody searches; longer ones are data
 
 # Function words of English and of test reports: they say how it is told, not what.
@@ -30,7 +31,7 @@ def parts(name: str) -> tuple[str, ...]:
     >>> parts("parseHTTPHeader_2")
     ('parse', 'http', 'header', '2', 'parsehttpheader_2')
     """
-    found = tuple(_stem(part.lower()) for part in _PART.findall(name))
+    found = tuple(_stem(part.lower()) for part in _humps(name))
     whole = name.lower().strip("_")
     return (*found, whole) if len(found) > 1 else found
 
@@ -40,6 +41,21 @@ def words(text: str) -> Iterator[str]:
     for name in _NAME.findall(text):
         if len(name) <= _LONGEST:
             yield from parts(name)
+
+
+def _humps(name: str) -> list[str]:
+    if name.isascii():
+        return _PART.findall(name)
+    # No class of regular expressions holds the capitals of all alphabets.
+    found = []
+    for run in _RUN.findall(name):
+        start = 0
+        for i in range(1, len(run)):
+            if run[i].isupper() and run[i - 1].islower():
+                found.append(run[start:i])
+                start = i
+        found.append(run[start:])
+    return found
 
 
 def _stem(word: str) -> str:
