@@ -114,7 +114,8 @@ class _Gathered:
         for depth, frame in sought.frames:
             spot = self._spot(frame)
             if spot is not None:
-                where = "raises" if not depth else f"is {depth} frames above the raise"
+                above = f"is {depth} frame{'s' * (depth > 1)} above the raise"
+                where = above if depth else "raises"
                 worth = self._worth.frame * self._worth.fade**depth
                 self._add(spot, "frame", worth, f"{where} in the traceback (line {frame.line})")
 
