@@ -287,6 +287,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = {
         "queries": {kind: sum(one.kind == kind for one in asked) for kind in KINDS},
         "fixes": len(rows),
+        "queries_made_with": sorted({row["made_with"] for row in rows}),
         "repositories": len(set(repository.values())),
         "command": "python benchmarks/retrieval.py --clone CLONE ... --queries QUERIES "
         f"--part {given.part} --weights WEIGHTS --out benchmarks/results/retrieval.json",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from meritree.errors import BadInput
 HISTORIES = Path(__file__).parent / "results" / "histories.json"
 MOST_TESTS = 5  # of which a report is asked; more say the same again
 MOST_CHARACTERS = 20_000
+_TOOK = re.compile(r" in \d+\.\d+s(?: \([\d:]+\))?")
 
 
 def named_commits() -> dict[str, dict[str, str]]:
@@ -71,8 +73,18 @@ def report(case: Case, python: Path, seconds: float = 90.0) -> tuple[list[str], 
         except subprocess.TimeoutExpired:
             return sorted(mended), "", "the report took too long"
         text = done.stdout.decode("utf-8", "replace")
-        # Where this benchmark put the folder says nothing about the bug.
-        return sorted(mended), text.replace(f"{buggy}/", "")[:MOST_CHARACTERS], ""
+        # Where this benchmark put the folder says nothing about the bug, nor how long it took.
+        text = _TOOK.sub("", text.replace(f"{buggy}/", ""))
+        return sorted(mended), text[:MOST_CHARACTERS], ""
+
+
+def versions(python: Path) -> str:
+    """Of the interpreter that runs the tests and of its pytest."""
+    code = "import platform, pytest; print('Python', platform.python_version(), end=', ')"
+    code += "; print('pytest', pytest.__version__)"
+    return subprocess.run(
+        [str(python), "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     done: set[str] = set()
     if given.out.exists():
         done = {json.loads(line)["commit"] for line in given.out.read_text("utf-8").splitlines()}
+    made_with = versions(given.python)
     with given.out.open("a", encoding="utf-8") as stream:
         for row, case in cases(given.clone):
             if case.commit in done:
@@ -98,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "failing": failing,
                 "report": text,
                 "why_none": why,
+                "made_with": made_with,
             }
             stream.write(json.dumps(found) + "\n")
             stream.flush()
