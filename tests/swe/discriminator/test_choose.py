@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meritree.errors import BadInput
 from meritree.swe.discriminator import (
@@ -148,6 +150,22 @@ def test_a_file_that_does_not_parse_is_compared_by_its_lines() -> None:
 
 def test_a_hash_inside_a_string_is_no_comment() -> None:
     assert normal_form(diff('+y = "# a"')) != normal_form(diff('+y = "# b"'))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.text(max_size=80), min_size=1, max_size=4), st.booleans())
+def test_no_patch_crashes_the_choice(texts: list[str], whole: bool) -> None:
+    candidates = [
+        Candidate(
+            str(i),
+            f"--- a/a.py\n+++ b/a.py\n@@ -{'9' * 5000} +1 @@\n@@ -1 +1 @@\n+{text}\n{text}",
+            {"a.py": text} if whole else {},
+        )
+        for i, text in enumerate(texts)
+    ]
+    choice = choose(candidates)
+    assert choice.candidate in choice.same
+    assert choice == choose(candidates)
 
 
 # ---- accuracy ---------------------------------------------------------------------------

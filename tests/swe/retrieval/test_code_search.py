@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -20,8 +22,9 @@ from meritree.swe.retrieval import (
     build_index,
     files_of,
 )
-from meritree.swe.retrieval.lexical import NOTHING
+from meritree.swe.retrieval.lexical import K1, NOTHING, B, lexical
 from meritree.swe.retrieval.pieces import index_file
+from meritree.swe.retrieval.structural import Evidence, structural
 from meritree.swe.retrieval.words import parts, words
 
 SHOP = textwrap.dedent('''\
@@ -161,6 +164,34 @@ def test_a_dotted_name_tells_two_definitions_apart() -> None:
     bare = {(hit.path, hit.symbol): hit for hit in index.search("`total` is wrong")}
     for one in (("shop.py", "Basket.total"), ("tax.py", "total")):
         assert "defines total, which is named" in bare[one].reasons["structural"]
+
+
+def test_frames_further_out_count_less_and_definitions_share_their_name() -> None:
+    index = build_index(TREE)
+    evidence = Evidence(frame=1.0, fade=0.5, called=0.0, called_inside=0.0, calls=0.0, word=0.0)
+    evidence = replace(evidence, defines=0.0, file=0.0)
+    found = structural(TRACEBACK, index.files, 9, evidence)
+    assert {p.symbol: what.score for p, what in found.items()} == {
+        "add_tax": 1.0,
+        "test_tax_is_added": 0.5,
+    }
+    found = structural("`total` is wrong", index.files, 9, Evidence(defines=0.6, calls=0.0))
+    assert [what.score for what in found.values()] == [pytest.approx(0.3)] * 2
+
+
+def test_lexical_scores_are_bm25() -> None:
+    index = build_index({"a": "fox fox dog", "b": "dog cat cat cat cat"})
+    # The name of a file is a word of it, three times.
+    found = lexical("fox", index.files.values(), index.statistics, 9)
+    idf = math.log(1 + (2 - 1 + 0.5) / (1 + 0.5))
+    norm = K1 * (1 - B + B * 6 / 7)
+    assert [(p.path, w.score) for p, w in found.items()] == [
+        ("a", pytest.approx(idf * 2 * (K1 + 1) / (2 + norm)))
+    ]
+    twice = lexical("fox fox fox fox", index.files.values(), index.statistics, 9)
+    assert [w.score for w in twice.values()] == [
+        pytest.approx(2.0 * w.score) for w in found.values()
+    ]
 
 
 def test_callers_of_a_named_function_are_found_after_it() -> None:

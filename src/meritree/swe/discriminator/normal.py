@@ -12,7 +12,7 @@ import tokenize
 import warnings
 from collections.abc import Iterator, Mapping
 
-_HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
+_HUNK = re.compile(r"^@@ -(\d{1,9})(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 
 def normal_form(patch: str, files: Mapping[str, str] | None = None) -> str:

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from posixpath import splitext
 
 from meritree.swe.retrieval.data import Place
 from meritree.swe.retrieval.words import parts, words
 
 WINDOW = 60  # lines of a window; it ends earlier at a blank line where there is one
-_NAMED = 3  # a place's own name counts as if it stood there so often
+_NAMED = 3  # a place's name and path count as if they stood there so often
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -93,10 +94,10 @@ def index_file(path: str, text: str) -> FileIndex:
 
 
 def _names(place: Place) -> Iterator[str]:
-    """Words of the place's own name; of its path once for all names in it."""
+    """Words of the place's own name and of its path, without the ending."""
     for name in place.symbol.split("."):
         yield from parts(name)
-    yield from words(place.path.rpartition(".")[0])
+    yield from words(splitext(place.path)[0])
 
 
 def _grouped(pairs: Iterator[tuple[str, int]]) -> dict[str, tuple[int, ...]]:
