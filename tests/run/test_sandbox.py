@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -526,6 +527,11 @@ def test_a_container_engine_that_works_here_confines_a_program(kind: str, work: 
     done = run(sandbox, work, "import os; open('made', 'w'); print(os.path.exists('/home'))")
     assert (done.returncode, done.stdout) == (0, b"False\n"), done
     assert (work / "made").exists()
+    before = set(Path(tempfile.gettempdir()).glob("meritree-control-*"))
+    process = sandbox.launch(["sleep", "60"], cwd=work, writable=[work])
+    os.killpg(process.pid, signal.SIGKILL)  # no time to tidy up
+    process.wait()
+    assert set(Path(tempfile.gettempdir()).glob("meritree-control-*")) <= before
 
 
 def test_no_descriptor_and_no_process_is_left_behind(sandbox: Sandbox, work: Path) -> None:

@@ -117,3 +117,15 @@ def test_the_report_tells_what_each_channel_adds(document: dict[str, Any]) -> No
     for one in (document, *document["candidates"]):
         del one["estimate"]["gains"]
     assert "Shapley" not in render_report(document, build_tree(()))
+
+
+def test_what_looks_made_for_the_tests_is_listed_as_text(document: dict[str, Any]) -> None:
+    assert "Looks made for the tests" not in render_report(document, TREE)
+    flag = {"rule": "hard-coded", "path": "a.py", "line": 7, "code": "if n == 12: return '<b>'"}
+    document["candidates"][0]["flags"] = [flag]
+    page = render_report(document, TREE)
+    assert "Looks made for the tests" in page
+    assert "a.py:7" in page
+    assert "&lt;b&gt;" in page
+    del document["candidates"][0]["flags"]  # documents of earlier versions have none
+    assert "Looks made for the tests" not in render_report(document, TREE)

@@ -81,6 +81,13 @@ def reads(number: int) -> bool:
     return fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
 
 
+def remove(control: str) -> None:
+    """Delete the folder of orders; the open pipes live on."""
+    for name in os.listdir(control):
+        os.unlink(f"{control}/{name}")
+    os.rmdir(control)
+
+
 def engine_of(config: dict[str, Any]) -> int:
     """Start the engine's command line with our standard streams."""
     child = os.fork()
@@ -122,6 +129,8 @@ def serve(config: dict[str, Any], child: int, pump: Pump, report: int) -> int | 
             said = os.read(report, 4096)
             if said[:1] == b"R":
                 pump.begin(poll)
+                # Everybody holds his ends now; whoever is killed later leaves no folder behind.
+                remove(config["control"])
                 os.close(config["status"])
                 said = said[1:]
             if said[:1] == b"E":
