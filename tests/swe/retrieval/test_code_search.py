@@ -194,6 +194,11 @@ def test_lexical_scores_are_bm25() -> None:
     ]
 
 
+def test_addresses_of_objects_do_not_count() -> None:
+    index = build_index({"a.py": "x = 0x7f00aa\n", "b.py": "y = 12\n"})
+    assert index.search("<Thing object at 0x7f00aa>") == []
+
+
 def test_callers_of_a_named_function_are_found_after_it() -> None:
     index = build_index(TREE, fusion=only("structural"))
     assert places(index, "`parse_price` fails")[:2] == [
