@@ -194,9 +194,10 @@ def test_lexical_scores_are_bm25() -> None:
     ]
 
 
-def test_addresses_of_objects_do_not_count() -> None:
-    index = build_index({"a.py": "x = 0x7f00aa\n", "b.py": "y = 12\n"})
-    assert index.search("<Thing object at 0x7f00aa>") == []
+def test_numbers_that_say_nothing_of_code_do_not_count() -> None:
+    index = build_index({"a.py": "x = 0x7f00aa\ny = 12\nz = 404\n"})
+    assert index.search("<Thing at 0x7f00aa>, b.py:12: in g, line 404; took 0.12s") == []
+    assert index.search("status 404")
 
 
 def test_callers_of_a_named_function_are_found_after_it() -> None:
