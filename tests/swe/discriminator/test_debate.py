@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meritree.errors import BadInput
-from meritree.respond import FunctionModel, Overloaded, Request, ScriptedModel, ledgered
+from meritree.respond import (
+    FunctionModel,
+    OpenAIChat,
+    Overloaded,
+    Patience,
+    Request,
+    ScriptedModel,
+    ledgered,
+)
+from meritree.respond.faults import Faults
+from meritree.respond.server import ModelServer, Service
 from meritree.run.ledger import Ledger, Limits
 from meritree.swe.discriminator import Candidate, Choice, Debate, choose
 from meritree.swe.discriminator.ballot import NONE, ballots, read_ballot
@@ -336,6 +346,28 @@ def test_an_empty_budget_ends_the_debate_with_what_there_is() -> None:
     assert "the budget ended the debate" in nothing.reasons[2]
     stages = {choice_at(tokens).stage for tokens in range(1500, 12000, 500)}
     assert {"votes", "judge"} <= stages
+
+
+def test_a_debate_over_the_wire_outlives_a_faulty_endpoint() -> None:
+    faults = "500,ok,malformed,ok,429,ok,half,ok,empty,ok"
+    ledger = Ledger(Limits(tokens=1_000_000))
+    with ModelServer(Service(FunctionModel(persuadable), faults=Faults(faults))) as server:
+        patience = Patience(retries=3, first=0.001, longest=0.01)
+        model = OpenAIChat("m", server.base_url, patience=patience)
+        speaker = always("n == 0", "n or 1 hides an error of the caller")
+        choice = debate(model, speaker, agents=3, ledger=ledger)
+        assert server.calls > sum(turn.speaker != "agent 2" for turn in choice.transcript)
+    assert (choice.candidate, choice.stage) == ("guard", "agreement")
+    assert not any(turn.note for turn in choice.transcript)
+    assert choice.spending.tokens == ledger.snapshot().spent.tokens > 0
+
+
+def test_a_dead_endpoint_leaves_the_order_given() -> None:
+    with ModelServer(FunctionModel(persuadable)) as server:
+        address = server.base_url
+    choice = debate(OpenAIChat("m", address, retries=0), agents=2, rounds=1)
+    assert (choice.candidate, choice.stage) == ("guard", "order")
+    assert all("abstains" in turn.note for turn in choice.transcript)
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,12 @@ def test_lexical_scores_are_bm25() -> None:
     ]
 
 
+def test_numbers_that_say_nothing_of_code_do_not_count() -> None:
+    index = build_index({"a.py": "x = 0x7f00aa\ny = 12\nz = 404\n"})
+    assert index.search("<Thing at 0x7f00aa>, b.py:12: in g, line 404; took 0.12s") == []
+    assert index.search("status 404")
+
+
 def test_callers_of_a_named_function_are_found_after_it() -> None:
     index = build_index(TREE, fusion=only("structural"))
     assert places(index, "`parse_price` fails")[:2] == [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from meritree.swe.retrieval.words import STOP, words
 K1 = 0.9
 B = 0.4
 _SHOWN = 4  # words in a reason
+# Numbers that say nothing of the code: addresses of objects, line numbers, seconds.
+_NUMBER = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b|:\d+\b|\bline \d+\b|\b\d+\.\d+s\b")
 _QUERY = 200_000  # characters of a query that are read
 _MOST_WORDS = 400  # of a query, the rarest first: a report of many pages says little more
 
@@ -85,7 +88,7 @@ def lexical(
 def _weights(query: str, statistics: Statistics) -> dict[str, float]:
     """Weight of every word of the query that the tree knows."""
     found = {}
-    for word, count in Counter(words(query[:_QUERY])).items():
+    for word, count in Counter(words(_NUMBER.sub(" ", query[:_QUERY]))).items():
         known = statistics.frequency.get(word, 0)
         if known and word not in STOP:
             idf = math.log1p((statistics.places - known + 0.5) / (known + 0.5))

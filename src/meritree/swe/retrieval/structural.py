@@ -47,7 +47,7 @@ class Evidence:
     word: float = 0.3
     called: float = 0.6
     called_inside: float = 0.2
-    calls: float = 0.1
+    calls: float = 0.02
     file: float = 0.2
 
 
