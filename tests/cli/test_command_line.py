@@ -45,7 +45,7 @@ def test_help_shows_the_default_of_every_option(
     monkeypatch.setenv("COLUMNS", "200")
     app.run(["fix", "--help"])
     out = capsys.readouterr().out
-    assert out.count("[default: ") == 17
+    assert out.count("[default: ") == 25
     assert "[default: (2000)]" in out
 
 
