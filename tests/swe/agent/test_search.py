@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from meritree.errors import BudgetExceeded
 from meritree.respond import FunctionModel, ScriptedModel
 from meritree.respond.data import Reply, Request, ToolCall
-from meritree.respond.errors import EmptyReply, ScriptEnded
+from meritree.respond.errors import EmptyReply, PromptTooLong, ScriptEnded
 from meritree.run.ledger import Limits
 from meritree.search import STRATEGIES
 from meritree.swe.agent.hindsight import HEADER
@@ -290,3 +290,25 @@ def test_a_dead_budget_is_an_error_of_the_ledger_only(lab: Lab) -> None:
     search = lab.search(FunctionModel(broke))
     search.run()
     assert search.stopped_because == "nothing is left"
+
+
+def test_a_prompt_beyond_the_context_is_halved_until_it_fits_or_said(lab: Lab) -> None:
+    asked: list[int] = []
+
+    def small(request: Request) -> Reply:
+        size = sum(len(message.text) for message in request.messages)
+        asked.append(size)
+        if size > limit:
+            raise PromptTooLong(f"{size} are more than {limit}")
+        return says("plan", "hm " * 600, text=f"{size}")
+
+    limit = 9_000
+    search = lab.search(
+        FunctionModel(small), strategy="linear", limits=AgentLimits(patience=0, idle=1)
+    )
+    steps(search, *range(9))
+    assert max(asked) > limit
+    assert asked[-1] <= limit
+    limit = 100
+    with pytest.raises(PromptTooLong, match="more than 100"):
+        lab.search(FunctionModel(small)).run()

@@ -13,12 +13,13 @@ from typing import Any
 from meritree.errors import BudgetExceeded, HarnessError, MeritreeError
 from meritree.respond.codec import encode_reply
 from meritree.respond.data import Reply, Request
+from meritree.respond.errors import PromptTooLong
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger
 from meritree.swe.agent import actions as act
 from meritree.swe.agent.codec import decode_tested, encode_observation, encode_tested
 from meritree.swe.agent.looking import Observation
-from meritree.swe.agent.policy import UNUSABLE, AgentPolicy, Ask
+from meritree.swe.agent.policy import UNUSABLE, AgentPolicy, Ask, Proposal
 from meritree.swe.agent.reports import outcome_words, result_words, results_words
 from meritree.swe.agent.situation import Situation
 from meritree.swe.agent.state import AgentState, Expanded, Task, Tested
@@ -36,6 +37,7 @@ from meritree.swe.testing.types import Outcome
 from meritree.swe.value import Facts, ValueWeights, judge
 from meritree.value.estimate import Cost, Estimate
 
+_MOST_HALVED = 4
 Record = Callable[[str, dict[str, Any]], None]
 
 
@@ -67,6 +69,7 @@ class Expander:
     value_agent: ValueAgent = field(default_factory=ValueAgent)
     weights: AgentWeights = field(default_factory=AgentWeights)
     execution_weights: ValueWeights = field(default_factory=ValueWeights)
+    halved: int = 0  # how often prompts had to be halved to fit the model's context
 
     def expand(self, task: Task, desk: Desk) -> Expanded:
         """Carry one expansion out.
@@ -75,13 +78,25 @@ class Expander:
             ModelError: a model cannot be asked at all (wrong key, dead endpoint, ...).
         """
         try:
-            proposal = self.policy.propose(self._asker(task, "agent", self.model), task.request)
+            proposal = self._proposed(task)
             if proposal.action is None:
                 return self._without_action(task, proposal.complaints, proposal.said)
             done = self._done(task, proposal.action, proposal.said)
             return done if done.alias else self._judged(task, desk, done)
         except BudgetExceeded as stop:
             return Expanded(task.ticket, stopped=str(stop))
+
+    def _proposed(self, task: Task) -> Proposal:
+        """The model's proposal; a prompt beyond its context is halved, for later ones too."""
+        ask = self._asker(task, "agent", self.model)
+        while True:
+            halved = self.halved
+            try:
+                return self.policy.propose(ask, task.request(halved))
+            except PromptTooLong:
+                if halved >= _MOST_HALVED:
+                    raise
+                self.halved = max(self.halved, halved + 1)
 
     # ---- asking -----------------------------------------------------------------------
 
@@ -206,8 +221,14 @@ class Expander:
         settled = case.outcome is not None and (case.outcome.passed_all or case.outcome.invalid)
         if settled or case.observation.expects_correction or isinstance(case.action, act.Reject):
             return None
-        request = self.value_agent.request(case, task.seed)
-        return self.value_agent.judge(self._asker(task, "value", self.value_model), request)
+        ask = self._asker(task, "value", self.value_model)
+        for halved in range(_MOST_HALVED + 1):
+            agent = replace(self.value_agent, tokens=self.value_agent.tokens >> halved)
+            try:
+                return agent.judge(ask, agent.request(case, task.seed))
+            except PromptTooLong as error:
+                reason = str(error)
+        return Verdict(None, f"no value: {reason}")
 
     def _case(
         self, task: Task, action: act.Action | None, observation: Observation,

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from meritree.respond.data import Request
 from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
 from meritree.swe.agent.actions import decode, tools
 from meritree.swe.agent.codec import encode_estimate
@@ -196,11 +197,15 @@ class AgentSearch:
         lessons = ""
         if self.limits.hindsight and not self.independent:
             lessons = told(self._tried(ticket.node), 4 * self.limits.lesson_tokens)
-        messages = conversation(
-            self.expander.task, turns, lessons, tokens=self.limits.context_tokens, tools=tools()
-        )
         seed = (self.seed * 1_000_003 + ticket.id) % (1 << 31)
-        request = self.expander.policy.request(messages, seed)
+
+        def request(halved: int) -> Request:
+            messages = conversation(
+                self.expander.task, turns, lessons[: 4 * self.limits.context_tokens >> halved],
+                tokens=self.limits.context_tokens >> halved, tools=tools(),
+            )  # fmt: skip
+            return self.expander.policy.request(messages, seed)
+
         return Task(ticket, self.states[ticket.node], request, seed, self._chain(ticket))
 
     def _chain(self, ticket: Ticket) -> str:

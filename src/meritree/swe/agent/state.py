@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,11 +103,17 @@ class Recorded:
 
 @dataclass(slots=True)
 class Task:
-    """One expansion to carry out: all that a worker needs."""
+    """One expansion to carry out: all that a worker needs.
+
+    Attributes:
+        request: the question, its prompt halved so often.
+        chain: see `AgentState`.
+        recorded: what a journal holds of it already.
+    """
 
     ticket: Ticket
     state: AgentState
-    request: Request
+    request: Callable[[int], Request]
     seed: int
     chain: str = ""
     recorded: Recorded = field(default_factory=Recorded)
