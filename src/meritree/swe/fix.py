@@ -208,7 +208,11 @@ class _Run:
         search.run()
         self.journal.append(
             "search-ended",
-            {"because": search.stopped_because, "seconds_so_far": self._seconds()},
+            {
+                "because": search.stopped_because,
+                "seconds_so_far": self._seconds(),
+                "next_priors": search.next_priors(),
+            },
         )
         return search
 
