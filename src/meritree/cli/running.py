@@ -40,6 +40,6 @@ def _write_report(folder: Path) -> None:
     if run.document is None:
         return
     try:
-        write_report(run.document, run.tree, folder / "report.html")
+        write_report(run, folder / "report.html")
     except OSError as error:
         print(f"meritree: report.html was not written: {error.strerror}", file=sys.stderr)

@@ -157,9 +157,9 @@ def _dev(rule: SweSearchDev, tree: Tree, node: Node) -> Terms:
     elif not node.pending:
         if r >= 55.0:
             terms.append(Term("leaf", "+20", 20.0))
-        if node.parent >= 0 and r <= 50.0:
-            if _reward(rule.root_reward, tree.raw[node.parent]) > 55.0:
-                terms.append(Term("good parent", "5 (55 - r)", 5.0 * (55.0 - r)))
+        parent = tree.raw[node.parent] if node.parent >= 0 else None
+        if r <= 50.0 and parent is not None and _reward(rule.root_reward, parent) > 55.0:
+            terms.append(Term("good parent", "5 (55 - r)", 5.0 * (55.0 - r)))
     return tuple(terms)
 
 
