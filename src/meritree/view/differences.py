@@ -63,7 +63,10 @@ class Differences:
             return ""
         before = self._text(change.parent, change.path)
         after = None if before is None else _spliced(before, change)
-        return "" if before is None or after is None else local_diff(change.path, before, after)
+        if before is None or after is None or not change.splices:
+            return ""
+        start, end = change.splices[0][0], change.splices[-1][1]
+        return local_diff(change.path, before, after, start, end)
 
     def _text(self, node: int, path: str) -> str | None:
         """A file's text in a node's state."""
@@ -98,23 +101,35 @@ def _spliced(text: str, change: Change) -> str | None:
     return "".join([*parts, text[position:]])
 
 
-def local_diff(path: str, before: str, after: str) -> str:
-    """A unified difference; only the lines between the first and last change are compared."""
-    old, new = before.splitlines(), after.splitlines()
-    head = _common(old, new, min(len(old), len(new)))
-    tail = _common(old[::-1], new[::-1], min(len(old), len(new)) - head)
-    first = max(0, head - CONTEXT)
-    keep = max(0, tail - CONTEXT)
-    old, new = old[first : len(old) - keep], new[first : len(new) - keep]
-    lines = list(difflib.unified_diff(old, new, path, path, n=CONTEXT, lineterm=""))
-    return "\n".join(_shifted(line, first) for line in lines)
+def local_diff(path: str, before: str, after: str, start: int, end: int) -> str:
+    """A unified difference of two texts that agree before ``start`` and, in the old one, from
+    ``end`` on; only what lies between and a little around it is looked at."""
+    first = _lines_up(before, start)
+    last = _lines_down(before, end)
+    old = before[first:last].split("\n")
+    new = after[first : len(after) - (len(before) - last)].split("\n")
+    skipped = before.count("\n", 0, first)
+    lines = difflib.unified_diff(old, new, path, path, n=CONTEXT, lineterm="")
+    return "\n".join(_shifted(line, skipped) for line in lines)
 
 
-def _common(a: list[str], b: list[str], most: int) -> int:
-    for place in range(most):
-        if a[place] != b[place]:
-            return place
-    return most
+def _lines_up(text: str, place: int) -> int:
+    """Where the line begins that stands ``CONTEXT`` lines above a place."""
+    for _ in range(CONTEXT + 1):
+        place = text.rfind("\n", 0, place)
+        if place < 0:
+            return 0
+    return place + 1
+
+
+def _lines_down(text: str, place: int) -> int:
+    """Where the line ends that stands ``CONTEXT`` lines below a place."""
+    at = place - 1  # the change may end with its line's end
+    for _ in range(CONTEXT + 1):
+        at = text.find("\n", at + 1)
+        if at < 0:  # the last line's end is shown only where it changed
+            return len(text) - (place < len(text) and text.endswith("\n"))
+    return at
 
 
 def _shifted(line: str, first: int) -> str:

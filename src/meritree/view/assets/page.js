@@ -109,9 +109,13 @@ class Page {
 
   count() {
     const { data, matches } = this.picture;
-    const shown = data.nodes.filter((node) => node.at <= this.picture.until);
-    const many = matches ? shown.filter((node) => matches(data.byId.get(node.id))).length : shown.length;
-    $("counted").textContent = matches ? `${many} of ${shown.length} nodes match` : `${shown.length} nodes`;
+    let shown = 0, many = 0;
+    data.nodes.forEach((node, i) => {
+      if (node.at > this.picture.until) return;
+      shown += 1;
+      if (matches && matches(i)) many += 1;
+    });
+    $("counted").textContent = matches ? `${many} of ${shown} nodes match` : `${shown} nodes`;
     const at = Math.min(this.picture.until, Number($("slider").max));
     $("when").textContent = `evaluation ${at} of ${$("slider").max}`;
   }
@@ -128,6 +132,9 @@ class Page {
 
   replay(at) {
     this.picture.until = at >= Number($("slider").max) ? Infinity : at;
+    this.picture.playing = true;
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => { this.picture.playing = false; this.picture.redraw(); }, 200);
     this.picture.redraw();
     this.count();
   }
@@ -250,7 +257,7 @@ class Page {
       const index = this.picture.data.byId.get(id);
       if (index !== undefined) this.picture.data.nodes[index].kind = kind;
     }
-    this.picture.redraw();
+    this.picture.arrange();
     const curve = $("curve-live");
     if (curve && told.evaluations !== this.drawn) {
       this.drawn = told.evaluations;

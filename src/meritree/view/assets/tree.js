@@ -6,7 +6,7 @@ const SCALE = [[68, 57, 131], [49, 104, 142], [33, 145, 140], [53, 183, 121], [2
 const SHADES = 24; // colours that values are rounded to, so that a colour is filled at once
 const RADIUS = 300; // of the outermost ring, in units of the layout
 const MANY = 2500; // from here on edges are straight lines
-const SLOW_MS = 13; // a picture that took longer is drawn without leaves' edges while it moves
+const SLOW_MS = 10; // a picture that took longer is thinned or copied while it moves
 
 function shade(step) {
   const place = (step / (SHADES - 1)) * (SCALE.length - 1);
@@ -168,16 +168,27 @@ class TreePicture {
     return added;
   }
 
+  // What follows from the data and from what is collapsed; drawing only reads it.
   arrange() {
+    const { nodes } = this.data;
     this.place = layout(this.data, this.collapsed);
-    const step = (node) => Math.round(Math.min(1, Math.max(0, node.value)) * (SHADES - 1));
-    this.steps = Uint8Array.from(this.data.nodes, step);
-    this.order = Uint32Array.from(this.data.nodes.keys()).sort(
-      (a, b) => this.steps[a] - this.steps[b] || a - b);
     const rest = ["square", "triangle", "hexagon"];
-    for (const { kind } of this.data.nodes) {
+    for (const { kind } of nodes) {
       if (!this.kinds.has(kind)) this.kinds.set(kind, rest[(this.kinds.size - 4) % rest.length]);
     }
+    this.radius = new Float32Array(nodes.length);
+    this.solved = new Uint8Array(nodes.length);
+    this.up = Int32Array.from(nodes, (node) => node.parent);
+    this.ats = Float64Array.from(nodes, (node) => node.at);
+    this.shapes = nodes.map((node) => SHAPES[this.kinds.get(node.kind)]);
+    this.screen = { x: new Float32Array(nodes.length), y: new Float32Array(nodes.length) };
+    this.buckets = Array.from({ length: SHADES }, () => []);
+    nodes.forEach(({ visits, kind, value }, i) => {
+      this.solved[i] = kind === "passed" || kind === "verified" ? 1 : 0;
+      const grown = (nodes.length > 1500 ? 1.5 : 3) + 1.5 * Math.log(visits);
+      this.radius[i] = this.solved[i] ? grown + 2 : grown;
+      this.buckets[Math.round(Math.min(1, Math.max(0, value)) * (SHADES - 1))].push(i);
+    });
     if (this.fitted) this.fit();
     else this.redraw();
   }
@@ -221,7 +232,6 @@ class TreePicture {
     this.asked = requestAnimationFrame(() => { this.asked = 0; this.draw(); });
   }
 
-  // While the view moves, a slow picture is thinned; it is completed when the movement ends.
   moved() {
     this.fitted = false;
     clearTimeout(this.moving);
@@ -229,39 +239,78 @@ class TreePicture {
     this.redraw();
   }
 
+  zoomed() {
+    return Math.min(2.2, Math.max(0.7, Math.sqrt(this.view.k)));
+  }
+
   size(i) {
-    const { nodes } = this.data;
-    const base = nodes.length > 1500 ? 1.5 : 3;
-    const grown = base + 1.5 * Math.log(nodes[i].visits);
-    const zoom = Math.min(2.2, Math.max(0.7, Math.sqrt(this.view.k)));
-    return (nodes[i].kind === "passed" || nodes[i].kind === "verified" ? grown + 2 : grown) * zoom;
+    return this.radius[i] * this.zoomed();
   }
 
   visible(i) {
-    return this.place.shown[i] && this.data.nodes[i].at <= this.until;
+    return this.place.shown[i] && this.ats[i] <= this.until;
   }
 
+  // A picture that is slow to draw is moved as a whole while the view moves, and drawn anew when
+  // it rests; while a replay runs, it is drawn without the edges of leaves.
   draw() {
     const began = performance.now();
-    const thin = this.moving && this.cost > SLOW_MS;
+    this.frames = (this.frames || 0) + 1;
+    const slow = this.cost > SLOW_MS;
+    if (this.moving && slow && this.still) { this.drawMoved(); return; }
     const c = this.context;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     c.fillStyle = this.ink.page;
     c.fillRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
+    const thin = slow && this.playing;
+    const { bright, faint } = this.project();
     this.drawEdges(c, thin);
-    const faint = [], bright = [];
-    for (const i of this.order) {
-      if (!this.visible(i) || !this.inside(i)) continue;
-      (this.matches && !this.matches(i) ? faint : bright).push(i);
+    if (faint) {
+      c.globalAlpha = 0.13;
+      this.drawNodes(c, 2);
+      c.globalAlpha = 1;
     }
-    c.globalAlpha = 0.13;
-    this.drawNodes(c, faint);
-    c.globalAlpha = 1;
-    this.drawNodes(c, bright);
-    this.drawMarks(c, bright);
-    if (bright.length < 50 && this.view.k > 1.5) this.drawLabels(c, bright);
+    this.drawNodes(c, 1);
+    this.drawMarks(c);
+    if (bright < 50 && this.view.k > 1.5) this.drawLabels(c);
     if (!thin) this.cost = performance.now() - began;
-    this.frames = (this.frames || 0) + 1;
+    this.still = null;
+    if (this.cost > SLOW_MS) this.keep();
+  }
+
+  keep() {
+    this.copy ||= document.createElement("canvas");
+    this.copy.width = this.canvas.width;
+    this.copy.height = this.canvas.height;
+    this.copy.getContext("2d", { alpha: false }).drawImage(this.canvas, 0, 0);
+    this.still = { ...this.view };
+  }
+
+  drawMoved() {
+    const c = this.context, { k, x, y } = this.view, from = this.still;
+    const by = k / from.k;
+    c.setTransform(1, 0, 0, 1, 0, 0);
+    c.fillStyle = this.ink.page;
+    c.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    c.drawImage(this.copy, (x - from.x * by) * this.ratio, (y - from.y * by) * this.ratio,
+      this.copy.width * by, this.copy.height * by);
+  }
+
+  // Places on the screen; `mark` says what is to be drawn: 0 not, 1 as it is, 2 faintly.
+  project() {
+    const { x: px, y: py, shown } = this.place, { x: sx, y: sy } = this.screen;
+    const { k, x, y } = this.view, n = px.length;
+    const right = this.canvas.clientWidth + 30, bottom = this.canvas.clientHeight + 30;
+    const mark = (this.mark = new Uint8Array(n));
+    let bright = 0, faint = 0;
+    for (let i = 0; i < n; i++) {
+      sx[i] = px[i] * k + x;
+      sy[i] = py[i] * k + y;
+      if (!shown[i] || this.ats[i] > this.until) continue;
+      if (sx[i] < -30 || sy[i] < -30 || sx[i] > right || sy[i] > bottom) continue;
+      if (this.matches && !this.matches(i)) { mark[i] = 2; faint++; } else { mark[i] = 1; bright++; }
+    }
+    return { bright, faint };
   }
 
   at(i) {
@@ -271,34 +320,42 @@ class TreePicture {
 
   inside(i) {
     const [x, y] = this.at(i);
-    return x > -30 && y > -30 && x < this.canvas.clientWidth + 30 && y < this.canvas.clientHeight + 30;
+    return x > 0 && y > 0 && x < this.canvas.clientWidth && y < this.canvas.clientHeight;
   }
 
   drawEdges(c, thin) {
-    const { nodes, best } = this.data;
-    const straight = nodes.length > MANY;
-    for (const chosen of [false, true]) {
-      c.beginPath();
-      for (let i = 1; i < nodes.length; i++) {
-        if (!this.visible(i) || best.has(i) !== chosen) continue;
-        if (thin && this.place.leaf[i] && !chosen) continue;
-        const up = nodes[i].parent;
-        const [x0, y0] = this.at(up), [x1, y1] = this.at(i);
-        if ((x0 < 0 && x1 < 0) || (y0 < 0 && y1 < 0)) continue;
-        if (Math.min(x0, x1) > this.canvas.clientWidth) continue;
-        if (Math.min(y0, y1) > this.canvas.clientHeight) continue;
-        c.moveTo(x0, y0);
-        if (straight && !chosen) c.lineTo(x1, y1);
-        else this.curve(c, up, i, x0, y0, x1, y1);
-      }
-      c.strokeStyle = chosen ? this.ink.best : this.ink.edge;
-      c.lineWidth = chosen ? 2.5 : straight ? 0.5 : 1;
-      c.stroke();
+    const { best } = this.data, { x, y } = this.screen, { shown, leaf } = this.place;
+    const right = this.canvas.clientWidth, bottom = this.canvas.clientHeight;
+    const straight = x.length > MANY;
+    c.lineWidth = straight ? 0.5 : 1;
+    c.strokeStyle = this.ink.edge;
+    c.globalAlpha = straight ? 0.5 : 1;
+    c.beginPath();
+    for (let i = 1; i < x.length; i++) {
+      if (!shown[i] || this.ats[i] > this.until || (thin && leaf[i])) continue;
+      const up = this.up[i];
+      const x0 = x[up], y0 = y[up], x1 = x[i], y1 = y[i];
+      if ((x0 < 0 && x1 < 0) || (y0 < 0 && y1 < 0)) continue;
+      if ((x0 > right && x1 > right) || (y0 > bottom && y1 > bottom)) continue;
+      c.moveTo(x0, y0);
+      if (straight) c.lineTo(x1, y1);
+      else this.curve(c, up, i, x1, y1);
     }
+    c.stroke();
+    c.globalAlpha = 1;
+    c.lineWidth = 2.5;
+    c.strokeStyle = this.ink.best;
+    c.beginPath();
+    for (const i of best) {
+      if (i === 0 || !this.visible(i)) continue;
+      c.moveTo(x[this.up[i]], y[this.up[i]]);
+      this.curve(c, this.up[i], i, x[i], y[i]);
+    }
+    c.stroke();
   }
 
   // From ring to ring: leaves the inner one and meets the outer one at right angles.
-  curve(c, up, i, x0, y0, x1, y1) {
+  curve(c, up, i, x1, y1) {
     const { k, x, y } = this.view;
     const r0 = Math.hypot(this.place.x[up], this.place.y[up]);
     const r1 = Math.hypot(this.place.x[i], this.place.y[i]) || 1;
@@ -308,41 +365,38 @@ class TreePicture {
     c.bezierCurveTo(from[0], from[1], out[0], out[1], x1, y1);
   }
 
-  drawNodes(c, list) {
-    let step = -1;
-    for (const i of list) {
-      if (this.steps[i] !== step) {
-        if (step >= 0) c.fill();
-        step = this.steps[i];
-        c.fillStyle = COLOURS[step];
-        c.beginPath();
+  drawNodes(c, which) {
+    const { x, y } = this.screen, zoomed = this.zoomed();
+    this.buckets.forEach((bucket, step) => {
+      c.fillStyle = COLOURS[step];
+      c.beginPath();
+      let some = false;
+      for (const i of bucket) {
+        if (this.mark[i] !== which) continue;
+        some = true;
+        const r = this.radius[i] * zoomed;
+        if (r < 2.6 && this.shapes[i] === SHAPES.disc) c.rect(x[i] - r, y[i] - r, 2 * r, 2 * r);
+        else this.shapes[i](c, x[i], y[i], r);
       }
-      const [x, y] = this.at(i), r = this.size(i);
-      const shape = SHAPES[this.kinds.get(this.data.nodes[i].kind)];
-      if (r < 2.6 && shape === SHAPES.disc) c.rect(x - r, y - r, 2 * r, 2 * r);
-      else shape(c, x, y, r);
-    }
-    if (step >= 0) c.fill();
+      if (some) c.fill();
+    });
   }
 
-  drawMarks(c, list) {
+  drawMarks(c) {
+    const { x, y } = this.screen;
     c.lineWidth = 2;
-    for (const i of list) {
-      const { kind } = this.data.nodes[i];
-      const [x, y] = this.at(i), r = this.size(i);
-      if (kind === "passed" || kind === "verified") this.circle(c, x, y, r + 4, this.ink.good);
-      if (kind === "root") this.circle(c, x, y, r + 3, this.ink.text);
-      if (this.collapsed.has(i) && this.data.children[i].length) {
-        c.fillStyle = this.ink.text;
-        c.font = "600 13px system-ui, sans-serif";
-        c.fillText("+", x + r + 1, y - r + 3);
-      }
+    for (let i = 0; i < x.length; i++) {
+      if (this.mark[i] === 1 && this.solved[i]) this.circle(c, x[i], y[i], this.size(i) + 4, this.ink.good);
+    }
+    if (this.mark[0] === 1) this.circle(c, x[0], y[0], this.size(0) + 3, this.ink.text);
+    c.fillStyle = this.ink.text;
+    c.font = "600 13px system-ui, sans-serif";
+    for (const i of this.collapsed) {
+      if (this.mark[i]) c.fillText("+", x[i] + this.size(i) + 1, y[i] - this.size(i) + 3);
     }
     c.lineWidth = 3;
     for (const i of [this.selected, this.hovered]) {
-      if (i < 0 || !this.visible(i)) continue;
-      const [x, y] = this.at(i);
-      this.circle(c, x, y, this.size(i) + 6, this.ink.pick);
+      if (i >= 0 && this.mark[i]) this.circle(c, x[i], y[i], this.size(i) + 6, this.ink.pick);
     }
   }
 
@@ -353,25 +407,25 @@ class TreePicture {
     c.stroke();
   }
 
-  drawLabels(c, list) {
+  drawLabels(c) {
+    const { x, y } = this.screen;
     c.font = "12px system-ui, sans-serif";
     c.fillStyle = this.ink.text;
-    for (const i of list) {
-      const [x, y] = this.at(i);
-      const { label } = this.data.nodes[i];
-      c.fillText(label.length > 60 ? `${label.slice(0, 59)}…` : label, x + this.size(i) + 5, y + 4);
-    }
+    this.data.nodes.forEach(({ label }, i) => {
+      if (this.mark[i] !== 1) return;
+      const text = label.length > 60 ? `${label.slice(0, 59)}…` : label;
+      c.fillText(text, x[i] + this.size(i) + 5, y[i] + 4);
+    });
   }
 
   // ---- choosing and moving ----------------------------------------------------------
 
   nearest(x, y) {
     let found = -1, least = 14 ** 2;
-    for (let i = 0; i < this.data.nodes.length; i++) {
-      if (!this.visible(i)) continue;
-      const [px, py] = this.at(i);
-      const distance = (px - x) ** 2 + (py - y) ** 2;
-      if (distance < least) { least = distance; found = i; }
+    const { x: px, y: py } = this.place, { k } = this.view;
+    for (let i = 0; i < px.length; i++) {
+      const distance = (px[i] * k + this.view.x - x) ** 2 + (py[i] * k + this.view.y - y) ** 2;
+      if (distance < least && this.visible(i)) { least = distance; found = i; }
     }
     return found;
   }
