@@ -27,6 +27,7 @@ from meritree.cli.session import (
 from meritree.cli.show import show
 from meritree.cli.study import study
 from meritree.cli.systems import systems
+from meritree.cli.view import view
 from meritree.errors import MeritreeError
 
 app = typer.Typer(
@@ -55,7 +56,7 @@ def _common(
     """Common options; they act through their callbacks."""
 
 
-for _command in (fix, resume, demo, show, judge, study, systems, doctor):
+for _command in (fix, resume, demo, show, view, judge, study, systems, doctor):
     app.command()(_command)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

@@ -24,7 +24,7 @@ _ESCAPES = {
 }
 
 
-class _Texts:
+class Texts:
     """Numbers for texts; 0 is the empty one."""
 
     def __init__(self) -> None:
@@ -38,17 +38,19 @@ def columns(
     tree: SearchTreeView,
     *,
     since: int = 0,
+    until: int | None = None,
     differences: Differences | None = None,
     terms: Sequence[Terms] | None = None,
 ) -> dict[str, Any]:
-    """The nodes with ids from ``since`` on, as columns.
+    """The nodes with ids from ``since`` on (and below ``until``), as columns.
 
     Args:
         differences: the change of each node against its parent, where known.
         terms: by node id; left out where nobody asks for them all at once.
     """
-    nodes = [tree.nodes[key] for key in sorted(tree.nodes) if key >= since]
-    texts = _Texts()
+    end = float("inf") if until is None else until
+    nodes = [tree.nodes[key] for key in sorted(tree.nodes) if since <= key < end]
+    texts = Texts()
     channels = list(dict.fromkeys(name for node in nodes for name in node.channels))
     data: dict[str, Any] = {
         "id": [node.id for node in nodes],
@@ -77,7 +79,7 @@ def columns(
     return data
 
 
-def term_rows(terms: Sequence[Terms], node: int, texts: _Texts) -> list[Any]:
+def term_rows(terms: Sequence[Terms], node: int, texts: Texts) -> list[Any]:
     """Flat: name, formula, value, name, formula, value, ..."""
     row: list[Any] = []
     for term in terms[node] if node < len(terms) else ():

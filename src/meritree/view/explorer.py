@@ -34,7 +34,6 @@ def explorer(
     if log is not None and not live and log.strategy in STRATEGIES:
         terms = all_terms(log.told.search(log.strategy, _seed(log)))
     data = columns(tree, differences=log.differences if log else None, terms=terms)
-    data["seq"] = log.seq if log else 0
     yield _CONTROLS
     yield f'<script type="application/json" id="tree-data">{embed(data)}</script>'
     shown = most_visited(tree, MAX_NODES)

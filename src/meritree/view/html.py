@@ -72,12 +72,11 @@ def page(
 def policy(code: str, linked: bool) -> str:
     """The content security policy: nothing is loaded, and only our own script runs."""
     rules = ["default-src 'none'", "style-src 'unsafe-inline'", "base-uri 'none'"]
-    rules.append("form-action 'none'")
     if linked:
-        rules += ["script-src 'self'", "connect-src 'self'", "frame-src 'self'"]
-        rules.append("img-src 'self' data:")
+        rules += [f"{what} 'self'" for what in ("script-src", "connect-src", "frame-src")]
+        rules += ["form-action 'self'", "img-src 'self' data:"]
     else:
-        rules.append("img-src data:")
+        rules += ["form-action 'none'", "img-src data:"]
         if code:
             digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode()
             rules.append(f"script-src 'sha256-{digest}'")

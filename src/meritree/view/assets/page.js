@@ -41,7 +41,6 @@ class Page {
     this.controls();
     const columns = JSON.parse($("tree-data").textContent);
     this.picture.append(columns);
-    this.seq = columns.seq || 0;
     this.offer();
     const { bestPath } = this.picture.data;
     if (bestPath.length) this.picture.select(bestPath.at(-1));
@@ -238,7 +237,8 @@ class Page {
   // ---- a running search -------------------------------------------------------------
 
   follow() {
-    const stream = new EventSource(`${this.live}/events?since=${this.seq}`);
+    const have = this.picture.data.nodes.length;
+    const stream = new EventSource(`${this.live}/events?have=${have}`);
     stream.addEventListener("nodes", (event) => {
       const columns = JSON.parse(event.data);
       if (this.picture.append(columns)) { this.offer(); this.filter(); }
@@ -257,13 +257,18 @@ class Page {
       const index = this.picture.data.byId.get(id);
       if (index !== undefined) this.picture.data.nodes[index].kind = kind;
     }
+    for (const [id, repeats] of told.repeats) {
+      const index = this.picture.data.byId.get(id);
+      if (index !== undefined) this.picture.data.nodes[index].repeats = repeats;
+    }
+    this.picture.data.count();
     this.picture.arrange();
     const curve = $("curve-live");
     if (curve && told.evaluations !== this.drawn) {
       this.drawn = told.evaluations;
       curve.src = `${this.live}/curve.svg?at=${told.evaluations}`;
     }
-    if (told.phase === "ended") $("reload").hidden = false;
+    $("reload").hidden = told.phase !== "ended" || !told.result;
   }
 }
 
