@@ -22,6 +22,7 @@ from meritree.cli.session import (
     Session,
     report_bug,
     report_error,
+    report_interrupt,
     report_meritree_error,
 )
 from meritree.cli.show import show
@@ -77,10 +78,12 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:  # a wrong option, a missing argument
         return report_error(session, "Usage", _usage(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        return report_error(session, "Interrupted", "interrupted", EXIT_INTERRUPTED)
+        return report_interrupt(session)
     # The last boundary: whatever nobody foresaw becomes a message and an exit code of its own.
     except Exception as error:  # noqa: BLE001
         return report_bug(session, error)
+    if code == EXIT_INTERRUPTED and not session.told:  # Typer keeps the interrupt to itself
+        return report_interrupt(session)
     return code if isinstance(code, int) else 0
 
 

@@ -28,6 +28,7 @@ def run_and_show(session: Session, run: Run, *, quiet: bool) -> int:
         write_json(result.to_json())
     else:
         show_result(result.to_json(), quiet=quiet)
+    session.told = True
     return result.exit_code
 
 

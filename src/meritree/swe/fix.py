@@ -234,6 +234,8 @@ class _Run:
                     budget_tests=self.options.budget_tests,
                     seconds=self._seconds(),
                     budget_seconds=self.options.budget_seconds,
+                    usd=search.ledger.snapshot().spent.usd if search else 0.0,
+                    budget_usd=self.options.budget_usd,
                 )
             )
 

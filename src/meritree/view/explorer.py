@@ -63,40 +63,39 @@ def progress_plot(tree: SearchTreeView, log: RunLog | None) -> str:
     """Best value and solved candidates against evaluations, as HTML; empty without a search."""
     if len(tree.nodes) < 2:
         return ""
-    best, solved = progress_series(tree, "best value"), solved_series(tree, "solved")
     last = max(log.evaluations if log else 0, *(node.at for node in tree.nodes.values()))
+    best, solved = (
+        progress_series(tree, "best value", last), solved_series(tree, "solved", last)
+    )  # fmt: skip
     x = "candidate evaluations"
-    steps = [
-        Series(one.name, [*one.points, (last, one.points[-1][1])], steps=True)
-        for one in (best, solved)
-    ]
     what = f"one run, {last} evaluations" + (f", strategy {log.strategy}" if log else "")
     return figure(
-        plot(steps[:1], title="best value against evaluations", x=x, y="best value", top=1.0)
-        + plot(steps[1:], title="solved candidates", x=x, y="candidates", top=1.0),
+        plot([best], title="best value against evaluations", x=x, y="best value", top=1.0)
+        + plot([solved], title="solved candidates", x=x, y="candidates", top=1.0),
         f"Above: the highest value of any state found so far. Below: candidates that pass the "
         f"tests. Measured on {what}.",
     )
 
 
-def progress_series(tree: SearchTreeView, name: str) -> Series:
-    """The highest value so far against evaluations."""
+def progress_series(tree: SearchTreeView, name: str, last: int = 0) -> Series:
+    """The highest value so far against evaluations, up to the ``last`` one."""
     points: list[tuple[float, float]] = []
     top = -1.0
     for node in sorted(tree.nodes.values(), key=lambda node: (node.at, node.id)):
         if node.value > top:
             top = node.value
             points.append((node.at, top))
-    return Series(name, points or [(0, 0.0)], steps=True)
+    points = points or [(0, 0.0)]
+    return Series(name, [*points, (max(last, points[-1][0]), points[-1][1])], steps=True)
 
 
-def solved_series(tree: SearchTreeView, name: str) -> Series:
-    """Candidates that pass the tests, counted, against evaluations."""
+def solved_series(tree: SearchTreeView, name: str, last: int = 0) -> Series:
+    """Candidates that pass the tests, counted, against evaluations up to the ``last`` one."""
     points: list[tuple[float, float]] = [(0, 0.0)]
     for node in sorted(tree.nodes.values(), key=lambda node: (node.at, node.id)):
         if node.kind in ("passed", "verified"):
             points.append((node.at, points[-1][1] + 1))
-    return Series(name, points, steps=True)
+    return Series(name, [*points, (max(last, points[-1][0]), points[-1][1])], steps=True)
 
 
 def _seed(log: RunLog) -> int:

@@ -39,7 +39,6 @@ def study_parts(result: Mapping[str, Any], figure_address: str = "") -> Iterator
         yield "<p>A smoke run only shows that everything works; its verdict decides nothing.</p>"
     yield "<h2>What was asked, and the answer</h2>"
     yield checks_table([(None, result)])
-    yield from _checks_figure(result, len(seeds))
     if figure_address:
         picture = f'<img src="{text(figure_address)}" alt="the study\'s own figure">'
         yield figure(picture, str(result.get("caption", "")))
@@ -68,21 +67,6 @@ def checks_table(results: Sequence[tuple[str | None, Mapping[str, Any]]]) -> str
         f'<div class="scroll"><table><thead><tr>{cells}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
-
-
-def _checks_figure(result: Mapping[str, Any], seeds: int) -> Iterator[str]:
-    rows = []
-    for check in map(_mapping, result.get("checks", ())):
-        interval = _mapping(check.get("interval"))
-        if {"mean", "low", "high"} <= interval.keys():
-            ends = (float(interval[k]) for k in ("mean", "low", "high"))
-            rows.append(Whisker(str(check.get("claim", "")), *ends))
-    if rows:
-        yield figure(
-            whiskers(rows, title="the figures of the checks", x="mean, in the check's own unit"),
-            f"The figure that each check looks at, with its interval ({seeds} seeds, "
-            f"{result.get('scale', '?')} scale); what must hold of it stands in the table.",
-        )
 
 
 def _metrics(rows: Sequence[Any], seeds: int) -> Iterator[str]:

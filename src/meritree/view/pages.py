@@ -156,9 +156,7 @@ def _live_plot(address: str) -> str:
 
 def curve_svg(tree: SearchTreeView, log: RunLog) -> str:
     """The course of one run as a picture of its own."""
-    series = progress_series(tree, "best value")
-    points = [*series.points, (max(1, log.evaluations), series.points[-1][1])]
-    one = type(series)("best value", points, steps=True)
+    one = progress_series(tree, "best value", max(1, log.evaluations))
     return plot(
         [one], title="best value against evaluations", x="candidate evaluations", y="best value",
         top=1.0,
@@ -178,8 +176,8 @@ def compare_page(entries: Sequence[Entry], watches: dict[str, Watch]) -> str:
             words.STATUS_WORDS.get(log.status, log.status or log.phase), log.evaluations,
             f"{log.seconds:.1f}", found.at if found else "-", _number(top),
         ))  # fmt: skip
-        best.append(progress_series(tree, one.name))
-        solved.append(solved_series(tree, one.name))
+        best.append(progress_series(tree, one.name, log.evaluations))
+        solved.append(solved_series(tree, one.name, log.evaluations))
     head = ("run", "strategy", "seed", "state", "evaluations", "seconds", "first passing patch",
             "best value")  # fmt: skip
     x = "candidate evaluations"

@@ -251,7 +251,6 @@ class Page {
 
   state(told) {
     $("live").textContent = told.words;
-    document.body.dataset.phase = told.phase;
     this.picture.data.setBest(told.best);
     for (const [id, kind] of told.kinds) {
       const index = this.picture.data.byId.get(id);
@@ -268,7 +267,8 @@ class Page {
       this.drawn = told.evaluations;
       curve.src = `${this.live}/curve.svg?at=${told.evaluations}`;
     }
-    $("reload").hidden = told.phase !== "ended" || !told.result;
+    const shownAlready = document.body.dataset.phase === "ended";
+    $("reload").hidden = shownAlready || told.phase !== "ended" || !told.result;
   }
 }
 
