@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from meritree.errors import MeritreeError
 from meritree.view import report, words
 from meritree.view.explorer import (
     explorer,
@@ -44,17 +45,22 @@ def index_page(entries: Sequence[Entry], watches: dict[str, Watch], place: str) 
 def _runs(entries: Sequence[Entry], watches: dict[str, Watch]) -> Iterator[str]:
     lines = []
     for one in entries:
-        log, tree, document = watches[one.id].now()
+        try:
+            log, tree, document = watches[one.id].now()
+        except MeritreeError as error:
+            cells = f"<td>{text(one.name)}</td><td colspan=5>{text(error)}</td>"
+            lines.append(f"<tr><td></td>{cells}</tr>")
+            continue
         status = log.status or (str(document["status"]) if document else log.phase)
         best = tree.nodes[tree.best[-1]].value if tree.best else None
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
-        cells = (log.strategy or "-", str(log.evaluations or "-"), _number(best), when)
+        facts = (log.strategy or "-", str(log.evaluations or "-"), _number(best), when)
         lines.append(
             f'<tr><td><input type="checkbox" name="run" value="{one.id}" '
             f'aria-label="{text(one.name)}"></td>'
             f'<td><a href="/run/{one.id}">{text(one.name)}</a></td>'
             f'<td><span class="badge {text(status)}">{_status(status)}</span></td>'
-            f"{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>"
+            f"{''.join(f'<td>{text(cell)}</td>' for cell in facts)}</tr>"
         )
     head = ("beside", "run", "state", "strategy", "evaluations", "best value", "changed")
     cells_of = "".join(f'<th scope="col">{one}</th>' for one in head)

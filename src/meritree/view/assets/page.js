@@ -51,7 +51,9 @@ class Page {
 
   controls() {
     const refilter = () => this.filter();
-    for (const id of ["find", "action", "kind", "least"]) $(id).addEventListener("input", refilter);
+    for (const id of ["find", "action", "kind", "least"]) {
+      for (const name of ["input", "change"]) $(id).addEventListener(name, refilter);
+    }
     $("find").addEventListener("keydown", (event) => { if (event.key === "Enter") this.next(); });
     $("slider").addEventListener("input", () => { this.stop(); this.replay(Number($("slider").value)); });
     $("play").addEventListener("click", () => (this.timer ? this.stop() : this.play()));
@@ -191,7 +193,7 @@ class Page {
       .sort((a, b) => b[1] - a[1])
       .map(([name, level, why]) => [name, meter(level), level.toFixed(2), why]);
     if (rows.length) {
-      parts.push(make("h4", {}, "Its value, channel by channel"), table(["channel", "", "value", "reason"], rows));
+      parts.push(make("h4", {}, "Its value, channel by channel"), table(["channel", "bar", "value", "reason"], rows));
     }
     const score = make("div", {});
     parts.push(score);
