@@ -110,12 +110,9 @@ class Page {
 
   count() {
     const { data, matches } = this.picture;
-    let shown = 0, many = 0;
-    data.nodes.forEach((node, i) => {
-      if (node.at > this.picture.until) return;
-      shown += 1;
-      if (matches && matches(i)) many += 1;
-    });
+    const shown = this.picture.upTo(this.picture.until);
+    let many = 0;
+    for (let i = 0; matches && i < shown; i++) if (matches(i)) many += 1;
     $("counted").textContent = matches ? `${many} of ${shown} nodes match` : `${shown} nodes`;
     const at = Math.min(this.picture.until, Number($("slider").max));
     $("when").textContent = `evaluation ${at} of ${$("slider").max}`;

@@ -6,7 +6,7 @@ const SCALE = [[68, 57, 131], [49, 104, 142], [33, 145, 140], [53, 183, 121], [2
 const SHADES = 24; // colours that values are rounded to, so that a colour is filled at once
 const RADIUS = 300; // of the outermost ring, in units of the layout
 const MANY = 2500; // from here on edges are straight lines
-const SLOW_MS = 10; // a picture that took longer is thinned or copied while it moves
+const SLOW_MS = 10; // a picture that took longer is copied while it moves
 
 function shade(step) {
   const place = (step / (SHADES - 1)) * (SCALE.length - 1);
@@ -90,7 +90,7 @@ function layout(data, collapsed) {
     if (!leaves[i]) { leaves[i] = 1; place.leaf[i] = 1; }
     if (data.nodes[i].parent >= 0) leaves[data.nodes[i].parent] += leaves[i];
   }
-  const ring = (level) => RADIUS * (level / deepest) ** 0.8;
+  const rings = Array.from({ length: deepest + 1 }, (_, level) => RADIUS * (level / deepest) ** 0.8);
   const crowded = leaves[0] > 90;
   start[0] = -Math.PI / 2;
   for (let i = 0; i < n; i++) {
@@ -105,8 +105,8 @@ function layout(data, collapsed) {
     const { depth } = data.nodes[i];
     if (!depth) continue;
     const angle = start[i] + (Math.PI * leaves[i]) / leaves[0];
-    const band = crowded && place.leaf[i] ? (ring(depth) - ring(depth - 1)) * 0.62 : 0;
-    const radius = ring(depth) - band * ((i * 0.6180339887) % 1);
+    const band = crowded && place.leaf[i] ? (rings[depth] - rings[depth - 1]) * 0.62 : 0;
+    const radius = rings[depth] - band * ((i * 0.6180339887) % 1);
     place.x[i] = radius * Math.cos(angle);
     place.y[i] = radius * Math.sin(angle);
   }
@@ -178,6 +178,7 @@ class TreePicture {
     }
     this.radius = new Float32Array(nodes.length);
     this.solved = new Uint8Array(nodes.length);
+    this.steps = new Uint8Array(nodes.length);
     this.up = Int32Array.from(nodes, (node) => node.parent);
     this.ats = Float64Array.from(nodes, (node) => node.at);
     this.shapes = nodes.map((node) => SHAPES[this.kinds.get(node.kind)]);
@@ -187,8 +188,10 @@ class TreePicture {
       this.solved[i] = kind === "passed" || kind === "verified" ? 1 : 0;
       const grown = (nodes.length > 1500 ? 1.5 : 3) + 1.5 * Math.log(visits);
       this.radius[i] = this.solved[i] ? grown + 2 : grown;
-      this.buckets[Math.round(Math.min(1, Math.max(0, value)) * (SHADES - 1))].push(i);
+      this.steps[i] = Math.round(Math.min(1, Math.max(0, value)) * (SHADES - 1));
+      this.buckets[this.steps[i]].push(i);
     });
+    this.last = null;
     if (this.fitted) this.fit();
     else this.redraw();
   }
@@ -252,19 +255,25 @@ class TreePicture {
   }
 
   // A picture that is slow to draw is moved as a whole while the view moves, and drawn anew when
-  // it rests; while a replay runs, it is drawn without the edges of leaves.
+  // it rests; while a replay runs, what is new is drawn on top of it.
   draw() {
     const began = performance.now();
     this.frames = (this.frames || 0) + 1;
     const slow = this.cost > SLOW_MS;
     if (this.moving && slow && this.still) { this.drawMoved(); return; }
-    const c = this.context;
+    const c = this.context, count = this.upTo(this.until), { last, view } = this;
+    if (this.playing && slow && last && !this.matches && last.count <= count &&
+        last.k === view.k && last.x === view.x && last.y === view.y) {
+      this.drawAdded(c, last.count, count);
+      last.count = count;
+      return;
+    }
+    this.last = { count, ...view };
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     c.fillStyle = this.ink.page;
     c.fillRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
-    const thin = slow && this.playing;
     const { bright, faint } = this.project();
-    this.drawEdges(c, thin);
+    this.drawEdges(c);
     if (faint) {
       c.globalAlpha = 0.13;
       this.drawNodes(c, 2);
@@ -273,9 +282,42 @@ class TreePicture {
     this.drawNodes(c, 1);
     this.drawMarks(c);
     if (bright < 50 && this.view.k > 1.5) this.drawLabels(c);
-    if (!thin) this.cost = performance.now() - began;
+    this.cost = performance.now() - began;
     this.still = null;
     if (this.cost > SLOW_MS) this.keep();
+  }
+
+  // How many nodes are there at an evaluation; nodes come in the order of their evaluations.
+  upTo(at) {
+    let low = 0, high = this.ats.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.ats[middle] <= at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  drawAdded(c, first, end) {
+    const { x, y } = this.screen, zoomed = this.zoomed();
+    c.lineWidth = 0.5;
+    c.strokeStyle = this.ink.edge;
+    c.globalAlpha = 0.5;
+    c.beginPath();
+    for (let i = Math.max(1, first); i < end; i++) {
+      if (!this.place.shown[i]) continue;
+      c.moveTo(x[this.up[i]], y[this.up[i]]);
+      c.lineTo(x[i], y[i]);
+    }
+    c.stroke();
+    c.globalAlpha = 1;
+    for (let i = first; i < end; i++) {
+      if (!this.place.shown[i]) continue;
+      c.fillStyle = COLOURS[this.steps[i]];
+      c.beginPath();
+      this.shapes[i](c, x[i], y[i], this.radius[i] * zoomed);
+      c.fill();
+    }
   }
 
   keep() {
@@ -323,8 +365,8 @@ class TreePicture {
     return x > 0 && y > 0 && x < this.canvas.clientWidth && y < this.canvas.clientHeight;
   }
 
-  drawEdges(c, thin) {
-    const { best } = this.data, { x, y } = this.screen, { shown, leaf } = this.place;
+  drawEdges(c) {
+    const { best } = this.data, { x, y } = this.screen, { shown } = this.place;
     const right = this.canvas.clientWidth, bottom = this.canvas.clientHeight;
     const straight = x.length > MANY;
     c.lineWidth = straight ? 0.5 : 1;
@@ -332,7 +374,7 @@ class TreePicture {
     c.globalAlpha = straight ? 0.5 : 1;
     c.beginPath();
     for (let i = 1; i < x.length; i++) {
-      if (!shown[i] || this.ats[i] > this.until || (thin && leaf[i])) continue;
+      if (!shown[i] || this.ats[i] > this.until) continue;
       const up = this.up[i];
       const x0 = x[up], y0 = y[up], x1 = x[i], y1 = y[i];
       if ((x0 < 0 && x1 < 0) || (y0 < 0 && y1 < 0)) continue;
