@@ -100,7 +100,7 @@ def test_filters_search_and_replay_count_what_they_leave(report: Any) -> None:
     slider = report.find_element("id", "slider")
     slider.send_keys(Keys.HOME, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     assert counted.text == "3 nodes"
-    assert report.find_element("id", "when").text == "evaluation 2 of 39"
+    assert report.find_element("id", "when").text == "step 2 of 39"
 
 
 def test_the_keyboard_alone_reaches_everything(report: Any) -> None:

@@ -233,3 +233,15 @@ def test_a_damaged_journal_is_said_and_hides_no_other_run(tmp_path: Path, start:
     assert answer.status == 500
     assert "run.db" in text
     assert ask(server, "/assets/page.js")[0].status == 200
+
+
+def test_a_result_that_is_odd_spoils_only_its_own_page(tmp_path: Path, start: Start) -> None:
+    odd = {**STUDY, "rows": 7, "provenance": {"seeds": None}}
+    (tmp_path / "odd.json").write_text(json.dumps({"full": odd}))
+    server = start(serve(tmp_path, port=0))
+    (entry,) = server.gallery.entries()
+    answer, text = ask(server, f"/study/{entry.id}")
+    assert answer.status == 500
+    assert "cannot be shown" in text
+    assert "Traceback" not in text
+    assert ask(server, "/")[0].status == 200

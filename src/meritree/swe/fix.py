@@ -235,7 +235,7 @@ class _Run:
                     seconds=self._seconds(),
                     budget_seconds=self.options.budget_seconds,
                     usd=search.ledger.snapshot().spent.usd if search else 0.0,
-                    budget_usd=self.options.budget_usd,
+                    budget_usd=self.options.budget_usd or 0.0,
                 )
             )
 

@@ -109,7 +109,9 @@ def _levels(channel: str, nodes: Sequence[TreeNode]) -> list[float | None]:
 
 
 def _diff(node: TreeNode, differences: Differences | None) -> str:
-    return node.diff or (differences.of(node.id) if differences is not None else "")
+    return node.diff or (
+        differences.between(node.parent, node.id) if differences is not None else ""
+    )
 
 
 def _cost(cost: Mapping[str, float]) -> str:

@@ -50,14 +50,25 @@ class Differences:
     Attributes:
         read: text of a file in the starting state.
         changes: node id -> its change; whoever reads the journal fills it.
+        states: node id -> its state, where a run names states and not changes.
+        compare: the difference of two states as text, empty where one is gone.
     """
 
     read: ReadText
     changes: dict[int, Change] = field(default_factory=dict)
+    states: dict[int, str] = field(default_factory=dict)
+    compare: Callable[[str, str], str] = lambda before, after: ""
     _texts: OrderedDict[tuple[int, str], str | None] = field(default_factory=OrderedDict)
 
+    def between(self, parent: int | None, node: int) -> str:
+        """The change of a node against its parent, however the run recorded it."""
+        if node in self.changes or parent is None or node not in self.states:
+            return self.of(node)
+        before, after = self.states.get(parent, ""), self.states[node]
+        return self.compare(before, after) if before and before != after else ""
+
     def of(self, node: int) -> str:
-        """The node's change as a unified difference, empty where it is not known."""
+        """The node's recorded change as a unified difference, empty where it is not known."""
         change = self.changes.get(node)
         if change is None:
             return ""
@@ -143,19 +154,20 @@ def _shifted(line: str, first: int) -> str:
     return f"@@ {' '.join(ranges)} @@"
 
 
-def start_of(folder: Path, state: str) -> ReadText:
-    """Reads files of the starting state from the run's object store, if it is still there."""
+def start_of(folder: Path, state: str, into: Differences) -> None:
+    """Let differences be read from the run's object store, if it is still there."""
     place = folder / "objects"
+    into.states[0] = state
     if not state or not (place / "HEAD").is_file():
-        return lambda path: None
+        return
     from meritree.swe.source_text import read_source
     from meritree.swe.store import ObjectStore
 
-    known: dict[str, str | None] = {}
     try:
         store = ObjectStore(place)
     except MeritreeError:
-        return lambda path: None
+        return
+    known: dict[str, str | None] = {}
 
     def read(path: str) -> str | None:
         if path not in known:
@@ -165,4 +177,10 @@ def start_of(folder: Path, state: str) -> ReadText:
                 known[path] = None
         return known[path]
 
-    return read
+    def compare(before: str, after: str) -> str:
+        try:
+            return store.diff(before, after)
+        except MeritreeError:
+            return ""
+
+    into.read, into.compare = read, compare

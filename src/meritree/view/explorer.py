@@ -55,7 +55,8 @@ def tree_caption(nodes: int, repeats: int) -> str:
     return (
         f"{nodes} nodes; {repeats} proposals led to a state that was known already. Each dot is a "
         "state, each ring one action further from the start. Size: visits. Colour: value. Shape: "
-        "discs are edits, diamonds pass the tests, stars are verified."
+        "discs are edits, diamonds pass the tests, stars are verified; other kinds of action have "
+        "other outlines."
     )
 
 
@@ -139,7 +140,7 @@ _CONTROLS = f"""<div id="explorer" hidden>
 <span id="counted" role="status"></span>
 </div>
 <div class="bar">
-<label class="wide">replay in the order of the evaluations
+<label class="wide">replay step by step
 <input id="slider" type="range" min="0" max="0" value="0"></label>
 <output id="when" for="slider"></output><button type="button" id="play">Replay</button>
 <button type="button" id="closer" aria-label="zoom in">+</button>

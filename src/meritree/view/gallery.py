@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,16 +69,30 @@ def _walk(root: Path) -> Iterator[Entry]:
 
 
 def _documents(root: Path, path: Path) -> Iterator[Entry]:
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    for kind, part in _contents(path, found.st_mtime_ns, found.st_size):
+        yield _entry(root, kind, path.parent if kind == "run" else path, path, part)
+
+
+@lru_cache(maxsize=4 * MAX_ENTRIES)
+def _contents(path: Path, changed: int, size: int) -> tuple[tuple[Kind, str], ...]:
+    """What a file holds (kind, part); read again only when it was written."""
     document = read_json(path)
     if document is None:
-        return
-    for part, one in {"": document, **document}.items():
-        if isinstance(one, Mapping) and {"checks", "rows", "verdict"} <= one.keys():
-            yield _entry(root, "study", path, path, part)
+        return ()
+    parts: list[tuple[Kind, str]] = [
+        ("study", part)
+        for part, one in {"": document, **document}.items()
+        if isinstance(one, Mapping) and {"checks", "rows", "verdict"} <= one.keys()
+    ]
     if {"candidates", "status"} <= document.keys():
-        yield _entry(root, "run", path.parent, path)
+        parts.append(("run", ""))
     elif "command" in document or {"provenance", "settings"} <= document.keys():
-        yield _entry(root, "bench", path, path)
+        parts.append(("bench", ""))
+    return tuple(parts)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ _WIDTH = 240
 def observation_of(outcome: Mapping[str, Any]) -> str:
     """The recorded observation, else a summary of the tests that were run."""
     told = outcome.get("observation")
+    if isinstance(told, Mapping):  # an agent's: text with facts for its selector
+        told = told.get("text")
     if isinstance(told, str) and told:
         return words.clean(told)
     lines = []

@@ -39,6 +39,8 @@ def render_report(document: Document, tree: SearchTreeView, log: RunLog | None =
     body = [
         *verdict(document),
         *patch(document),
+        *(flags(document["candidates"][0]) if document["candidates"] else ()),
+        *steps(document),
         *why(document),
         *the_tree(tree, log, document),
         *alternatives(document),
@@ -96,6 +98,27 @@ def patch(document: Document) -> Iterator[str]:
         yield command(words.apply_command(document))
 
 
+def flags(candidate: Mapping[str, Any]) -> Iterator[str]:
+    """What in a patch looks made for its tests."""
+    found = candidate.get("flags", ())  # absent from older documents
+    if found:
+        yield "<h2>Looks made for the tests</h2>"
+        rows = [(f"{f['path']}:{f['line']}", f["rule"], f["code"]) for f in found]
+        yield table(rows, ("place", "rule", "code"))
+
+
+def steps(document: Document) -> Iterator[str]:
+    """What an agent did on the way to the patch, and the test that it wrote."""
+    best = document["candidates"][0] if document["candidates"] else {}
+    if best.get("steps"):
+        items = "".join(f"<li>{text(step)}</li>" for step in best["steps"])
+        yield f"<h2>The steps to the patch</h2><ol>{items}</ol>"
+    for path, source in best.get("own_tests", {}).items():
+        yield f"<h2>The test that the model wrote</h2><p>{text(path)}, not part of the patch</p>"
+        lines = "".join(f"<span>{text(line) or ' '}</span>" for line in source.splitlines())
+        yield f'<pre tabindex="0">{lines}</pre>'
+
+
 def why(document: Document) -> Iterator[str]:
     """The value of the best patch, channel by channel."""
     if document["estimate"]:
@@ -146,7 +169,7 @@ def alternatives(document: Document) -> Iterator[str]:
         yield (
             f"<details><summary>{other['rank']}. {mark}, value {other['estimate']['mean']:.2f}: "
             f"{text('; '.join(other['edits']))}</summary><p>{text(other['verdict'])}</p>"
-            f"{difference(other['patch'], 'patch of this alternative')}"
+            f"{difference(other['patch'], 'patch of this alternative')}{''.join(flags(other))}"
             f"{_channels(other['estimate'])}</details>"
         )
 
@@ -189,7 +212,9 @@ def sandbox(document: Document) -> Iterator[str]:
     """Where the tests ran and how."""
     yield "<h2>Where it ran</h2>"
     kind = str(document["sandbox"])
+    model = [("model", str(document["model"]))] if document.get("model") else []
     rows = [
+        *model,
         ("sandbox", kind or "none: nothing was run"),
         ("what it keeps out", words.SANDBOX_WORDS.get(kind, "-")),
         ("test command", document["test_command"]),

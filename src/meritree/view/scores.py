@@ -15,6 +15,9 @@ from meritree.value.estimate import Estimate
 
 Row = tuple[int, str, float, float, float | None, bool]
 
+_READ_PRIORS = ("best-first", "puct")
+_READ_FEATURES = ("swe-search-dev", "swe-search-moatless")
+
 
 @dataclass(slots=True)
 class Told:
@@ -25,12 +28,15 @@ class Told:
         rows: parent, key, value, prior, the parent's next prior as it was read when this child
             was asked for, whether it passed.
         next_priors: node id -> prior of its next proposal at the end.
+        priors_known, features_known: whether the journal tells what selectors read of these.
     """
 
     root: float | None = None
     root_key: str = ""
     rows: list[Row] = field(default_factory=list)
     next_priors: dict[int, float] = field(default_factory=dict)
+    priors_known: bool = True
+    features_known: bool = True
 
     def child(
         self,
@@ -42,12 +48,17 @@ class Told:
         passed: bool,
     ) -> None:
         """A child, or (a key told before) an expansion that led to a known state."""
+        if prior is None and value:
+            self.priors_known = False
         prior = 1.0 if prior is None else prior
         self.rows.append((parent, key, value, prior, next_prior, passed))
 
     def search(self, strategy: str, seed: int = 0) -> SearchTree | None:
-        """The engine's tree, None where the journal or the strategy is unknown or odd."""
-        if self.root is None:
+        """The engine's tree; None where the strategy is unknown or reads what is not recorded."""
+        unknown = (strategy in _READ_PRIORS and not self.priors_known) or (
+            strategy in _READ_FEATURES and not self.features_known
+        )
+        if self.root is None or unknown:
             return None
         try:
             rules = replace(make_strategy(strategy), widening=Unlimited(), max_depth=None)

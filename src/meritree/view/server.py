@@ -165,6 +165,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the viewer has gone
         except MeritreeError as error:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+        # A boundary: results are files of whoever wrote them, and one that is odd in a way that
+        # nobody foresaw must not take the other pages with it.
+        except Exception as error:  # noqa: BLE001
+            words = f"this page cannot be shown: {type(error).__name__}: {error}"
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, words)
 
     do_HEAD = do_GET
 
@@ -271,6 +276,8 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.flush()
                     if self.server.stopping.wait(EVENTS_EVERY):
                         return
+        except MeritreeError:
+            return  # the answer has begun: the viewer asks again and is told then
         finally:
             self.server.streams.release()
 

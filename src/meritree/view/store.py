@@ -81,6 +81,9 @@ class RunLog:
     verified: set[int] = field(default_factory=set)
     folder: Path | None = None
     _asked: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    _places: dict[int, int] = field(default_factory=dict)  # ticket -> node, where it is told
+    _costs: dict[int, dict[str, float]] = field(default_factory=dict)  # of a ticket's calls
+    _tests: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _began: float = 0.0
     _root_value: float = 0.0
     _passed: int = 0
@@ -122,7 +125,7 @@ class RunLog:
         self._say(f"prepared: {many} target test{'s' * (many != 1)}")
         self.told.root_key = base = str(payload.get("base", ""))
         if self.folder is not None:
-            self.differences.read = start_of(self.folder, base)
+            start_of(self.folder, base, self.differences)
 
     def _root(self, payload: Mapping[str, Any]) -> None:
         self._root_value = _mean(payload)
@@ -139,17 +142,36 @@ class RunLog:
             self.keys[self.told.root_key] = 0
             self.told.root = self._root_value
 
+    def _ask(self, payload: Mapping[str, Any]) -> None:
+        """A model is asked for an action at a node."""
+        self.told.features_known = False
+        self._places[payload["ticket"]] = int(payload["node"])
+
+    def _reply(self, payload: Mapping[str, Any]) -> None:
+        """What a run has spent in all after a model's reply; the rise is the ticket's cost."""
+        cost = self._costs.setdefault(payload["ticket"], {})
+        for name, value in _costs({"cost": payload.get("spent")}).items():
+            rise = max(0.0, value - self.spent.get(name, 0.0))
+            cost[name] = cost.get(name, 0.0) + rise
+            self.spent[name] = self.spent.get(name, 0.0) + rise
+
+    def _tested(self, payload: Mapping[str, Any]) -> None:
+        self._tests[payload["ticket"]] = payload
+
     def _outcome(self, payload: Mapping[str, Any]) -> None:
         step = self._asked.pop(payload["ticket"], None)
         if step is None:
             return
         self.evaluations += 1
+        tests = self._tests.pop(payload["ticket"], {})
+        payload = {**payload, **{k: v for k, v in tests.items() if k == "observation"}}
         parent, key = int(step["node"]), str(step["key"])
         mean, passed = _mean(payload), bool(payload.get("passed_all"))
         self.told.child(parent, key, mean, step.get("probability"), step.get("next_prior"), passed)
         cost = {**_costs(step), **_costs(payload)}
         for name, value in cost.items():
             self.spent[name] = self.spent.get(name, 0.0) + value
+        cost |= self._costs.pop(payload["ticket"], {})
         if key in self.keys:
             self._reached_again(parent)
             return
@@ -158,6 +180,8 @@ class RunLog:
         change = change_of(parent, _mapping(step.get("edit")))
         if change is not None:
             self.differences.changes[number] = change
+        elif isinstance(step.get("tree"), str):
+            self.differences.states[number] = step["tree"]
         node = _node(number, step, payload, self.evaluations, self.seconds, cost)
         self.nodes.append(node)
         if node.kind == "passed":
@@ -166,7 +190,8 @@ class RunLog:
             self._say(f"patch {self._passed} passes the tests ({place}): {node.label}")
 
     def _alias(self, payload: Mapping[str, Any]) -> None:
-        parent, key = payload.get("node"), str(payload["key"])
+        key = str(payload["key"])
+        parent = payload.get("node", self._places.get(payload["ticket"]))
         if parent is not None:  # earlier versions did not say from where
             self._reached_again(int(parent))
             if key in self.keys:
@@ -212,6 +237,9 @@ _READERS = {
     "prepared": RunLog._prepared,
     "root": RunLog._root,
     "step": RunLog._step,
+    "ask": RunLog._ask,
+    "reply": RunLog._reply,
+    "tests": RunLog._tested,
     "outcome": RunLog._outcome,
     "alias": RunLog._alias,
     "search-ended": RunLog._search_ended,
@@ -249,7 +277,7 @@ def read_document(path: Path) -> Document | None:
         return None
     try:
         document = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}; `meritree resume` writes it anew") from error
     if not isinstance(document, dict) or not isinstance(document.get("schema"), int):
         raise BadInput(f"{path} is not a result of `meritree fix`")
@@ -287,7 +315,7 @@ def tree_of(steps: Iterable[Step], document: Document | None = None) -> SearchTr
 
 def view_of(log: RunLog, document: Document | None = None) -> SearchTreeView:
     """The tree of a log, with the best node of the result where there is one."""
-    candidates = document["candidates"] if document else []
+    candidates = (document.get("candidates") or []) if document else []
     verified = log.verified | {one["node"] for one in candidates if one["verified"]}
     nodes = [
         replace(node, kind="verified") if node.id in verified and node.kind != "root" else node
@@ -318,15 +346,21 @@ def _node(
         kind="passed" if outcome.get("passed_all") else str(step.get("kind") or "edit"),
         channels={str(k): float(v) for k, v in _mapping(estimate.get("channels")).items()},
         reasons={str(k): str(v) for k, v in _mapping(estimate.get("reasons")).items()},
-        action=str(step.get("action") or edit.get("template") or ""),
+        action=_action(step, edit),
         place=place,
-        observation=observation_of(outcome),
+        observation=observation_of({"observation": step.get("observation"), **outcome}),
         diff=str(step.get("diff") or outcome.get("diff") or ""),
         prior=float(prior) if isinstance(prior, int | float) else None,
         at=at,
         time=round(seconds, 3),
         cost=cost,
     )
+
+
+def _action(step: Mapping[str, Any], edit: Mapping[str, Any]) -> str:
+    """The action's short name; an agent's action is data, and its kind the tool's name."""
+    action = step.get("action")
+    return str(action if isinstance(action, str) else step.get("kind") or edit.get("template", ""))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

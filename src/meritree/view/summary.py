@@ -67,7 +67,7 @@ def node_summary(run: RunView, number: int) -> dict[str, Any]:
         last = max(run.tree.nodes, default=-1)
         there = f"there are 0 to {last}" if last >= 0 else "the search had not begun"
         raise BadInput(f"--node {number}: no such node; {there}")
-    diff = node.diff or (run.log.differences.of(number) if run.log else "")
+    diff = node.diff or (run.log.differences.between(node.parent, number) if run.log else "")
     return {
         "schema": SCHEMA,
         **_row(node),

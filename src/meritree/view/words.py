@@ -112,12 +112,17 @@ def ledger_rows(document: Document, spent: Mapping[str, float]) -> list[tuple[st
     rows = [
         ("candidate evaluations", f"{document['evaluations']}", _limit(settings, "budget_tests")),
         ("seconds in all", f"{document['seconds']:.1f}", _limit(settings, "budget_seconds")),
-        ("US dollars", f"{spent.get('usd', 0.0):.4g}", _limit(settings, "budget_usd")),
+        (
+            "US dollars",
+            f"{document.get('usd') or spent.get('usd', 0.0):.4g}",
+            _limit(settings, "budget_usd"),
+        ),
     ]
     if spent.get("seconds"):
         rows.append(("seconds of tests and tools", f"{spent['seconds']:.1f}", "-"))
-    if spent.get("tokens"):
-        rows.append(("tokens", f"{spent['tokens']:.0f}", _limit(settings, "budget_tokens")))
+    tokens = document.get("tokens") or spent.get("tokens")
+    if tokens:
+        rows.append(("tokens", f"{tokens:.0f}", _limit(settings, "budget_tokens")))
     return rows
 
 

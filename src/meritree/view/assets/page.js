@@ -115,7 +115,7 @@ class Page {
     for (let i = 0; matches && i < shown; i++) if (matches(i)) many += 1;
     $("counted").textContent = matches ? `${many} of ${shown} nodes match` : `${shown} nodes`;
     const at = Math.min(this.picture.until, Number($("slider").max));
-    $("when").textContent = `evaluation ${at} of ${$("slider").max}`;
+    $("when").textContent = `step ${at} of ${$("slider").max}`;
   }
 
   // Enter in the search field goes from match to match.
@@ -176,7 +176,7 @@ class Page {
     parts.push(make("p", { class: "soft" }, [
       `node ${node.id}`, node.kind, node.action && `action ${node.action}`,
       `value ${node.value.toFixed(3)}`, `visits ${node.visits}`, `depth ${node.depth}`,
-      node.at && `evaluation ${node.at}, ${columns.time[row]} s`,
+      node.at && `step ${node.at}, ${columns.time[row]} s`,
       columns.prior[row] !== null && `prior ${columns.prior[row]}`,
       data.text(i, "cost"),
     ].filter(Boolean).join(", ")));
