@@ -12,6 +12,7 @@ from typing import Any
 
 from meritree.search.andor import Decisions, and_or_fold
 from meritree.search.exchange import Child, Exhausted, Ticket, never_given, out_of_range
+from meritree.search.scheduling import Scheduler
 from meritree.search.strategy import Strategy
 from meritree.search.tree import ROOT_PARENT, Alias, Kind, Node, SearchError, Tree
 from meritree.value.estimate import Estimate
@@ -182,6 +183,11 @@ class SearchTree:
         self._decisions.reconsider(node)
 
     # ------------------------------------------------------------------ what stands
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The selector's memory of this tree."""
+        return self._scheduler
 
     @property
     def outstanding(self) -> int:

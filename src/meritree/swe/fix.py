@@ -23,6 +23,7 @@ from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
+from meritree.swe.code_search import CodeSearch
 from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
@@ -203,7 +204,12 @@ class _Run:
         go_on(search, past, self.folder)
         self.journal.append(
             "search-ended",
-            {"because": search.stopped_because, "seconds_so_far": self._seconds()},
+            {
+                "because": search.stopped_because,
+                "seconds_so_far": self._seconds(),
+                # A model's next proposal is known to nobody before it is asked.
+                "next_priors": search.next_priors() if isinstance(search, CodeSearch) else {},
+            },
         )
         return search
 
@@ -225,6 +231,8 @@ class _Run:
                     budget_tests=self.options.budget_tests,
                     seconds=self._seconds(),
                     budget_seconds=self.options.budget_seconds,
+                    usd=self.ledger.snapshot().spent.usd if self.ledger else 0.0,
+                    budget_usd=self.options.budget_usd or 0.0,
                 )
             )
 
