@@ -25,6 +25,7 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
+from meritree.errors import MeritreeError
 from meritree.swe.fix import fix, resume
 from meritree.swe.result import FixOptions, FixResult, Progress
 
@@ -253,6 +254,9 @@ def _task(place: Path, number: int, common: FixOptions) -> tuple[str, int]:
     options = replace(common, repo=repo, out=out, seed=common.seed + number, issue=issue)
     try:
         result = _stopped_and_resumed(options) if kind == 7 else fix(options)
+    except MeritreeError as error:
+        return f"error: {error}".replace(str(place), "."), 0
+    else:
         left = [entry.name for entry in out.iterdir() if entry.name == "work"]
         return f"{result.status}, scratch left" if left else result.status, _bytes(out)
     finally:
