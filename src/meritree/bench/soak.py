@@ -32,6 +32,7 @@ from meritree.swe.result import FixOptions, FixResult, Progress
 BUDGET = 8  # candidate evaluations of a task
 _WARM_UP = 0.2  # share of the samples in which caches may still fill
 _RESAMPLES = 2000
+_SHARED = ("psm_", "sem.", "pymp-", "mp-")
 _PR_SET_CHILD_SUBREAPER = 36
 _TESTS = """from price import fee, price
 
@@ -92,9 +93,9 @@ class Sample:
         rss: resident bytes of this process.
         descriptors: open ones; sockets: how many of them are sockets.
         threads: living threads; processes: living descendants.
-        mounts: lines of this process's mount table.
+        mounts: below the folder of all this.
         temporary: files and folders in the temporary folder; kept: runs' folders still there.
-        shared: entries of /dev/shm.
+        shared: shared memory and semaphores by the names that Python gives them.
     """
 
     tasks: int
@@ -304,10 +305,12 @@ def _sample(place: Path, tasks: int, started: float) -> Sample:
         sockets=sum(stat.S_ISSOCK(mode) for mode in descriptors),
         threads=threading.active_count(),
         processes=len(living_descendants()),
-        mounts=len(Path("/proc/self/mountinfo").read_text().splitlines()),
+        mounts=Path("/proc/self/mountinfo").read_text().count(f" {place}/"),
         temporary=sum(1 for _ in (place / "tmp").rglob("*")),
         kept=len(list((place / "runs").iterdir())),
-        shared=len(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else 0,
+        shared=sum(name.startswith(_SHARED) for name in os.listdir("/dev/shm"))
+        if os.path.isdir("/dev/shm")
+        else 0,
     )
 
 
