@@ -18,6 +18,7 @@ from typing import Any
 from meritree.errors import BadInput, MeritreeError
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
+from meritree.search.terms import next_priors
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
 from meritree.swe.code_search import CodeSearch, SearchLimits
@@ -139,6 +140,7 @@ class _Run:
         self.earlier = 0.0  # seconds of earlier parts of a resumed run
         self.search: CodeSearch | None = None
         self.prepared: Prepared | None = None
+        self.ledger = Ledger(Limits())
 
     def go(self) -> FixResult:
         """Prepare, search, verify; write patch, result and report."""
@@ -195,7 +197,7 @@ class _Run:
             events=self.journal,
             on_step=self._on_step,
         )
-        self.search = search
+        self.search, self.ledger = search, ledger
         if not past:  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
         ended = next((payload for kind, payload in events if kind == "search-ended"), None)
@@ -211,7 +213,7 @@ class _Run:
             {
                 "because": search.stopped_because,
                 "seconds_so_far": self._seconds(),
-                "next_priors": search.next_priors(),
+                "next_priors": next_priors(search.tree),
             },
         )
         return search
@@ -234,7 +236,7 @@ class _Run:
                     budget_tests=self.options.budget_tests,
                     seconds=self._seconds(),
                     budget_seconds=self.options.budget_seconds,
-                    usd=search.ledger.snapshot().spent.usd if search else 0.0,
+                    usd=self.ledger.snapshot().spent.usd,
                     budget_usd=self.options.budget_usd or 0.0,
                 )
             )
