@@ -139,8 +139,8 @@ class _Run:
         self.started = time.monotonic()
         self.earlier = 0.0  # seconds of earlier parts of a resumed run
         self.search: CodeSearch | None = None
-        self.prepared: Prepared | None = None
         self.ledger = Ledger(Limits())
+        self.prepared: Prepared | None = None
 
     def go(self) -> FixResult:
         """Prepare, search, verify; write patch, result and report."""
@@ -197,7 +197,7 @@ class _Run:
             events=self.journal,
             on_step=self._on_step,
         )
-        self.search, self.ledger = search, ledger
+        self.search = search
         if not past:  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
         ended = next((payload for kind, payload in events if kind == "search-ended"), None)
