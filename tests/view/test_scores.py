@@ -11,7 +11,7 @@ import pytest
 
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import SearchTree, make_strategy
-from meritree.search.terms import score_terms
+from meritree.search.terms import next_priors, score_terms
 from meritree.swe.code_search import CodeSearch, Proposed, SearchLimits
 from meritree.swe.edits import Edit, Splice
 from meritree.swe.testing.types import Outcome, TestResult
@@ -88,7 +88,7 @@ def searched(strategy: str, seed: int = 0) -> tuple[CodeSearch, RunLog]:
     recorded.append("prepared", {"base": TEXT, "targets": ["t.py::t"]})
     recorded.append("root", {"estimate": {"mean": 0.125}})
     search.run()
-    recorded.append("search-ended", {"because": "x", "next_priors": search.next_priors()})
+    recorded.append("search-ended", {"because": "x", "next_priors": next_priors(search.tree)})
     log = RunLog(meta={"options": {"strategy": strategy, "seed": seed}})
     for kind, payload in recorded.events:
         log.take(kind, payload)

@@ -65,6 +65,18 @@ def score_terms(search: SearchTree, node_id: int) -> Terms:
     return ()
 
 
+def next_priors(search: SearchTree) -> dict[str, float]:
+    """Prior of the next proposal of every expanded node, as the selector reads it now.
+
+    Keys are node ids as text: this is for a journal, so that scores can be explained from it.
+    """
+    return {
+        str(node.id): node.next_prior
+        for node in search.tree.raw
+        if node.expansions and node.next_prior is not None
+    }
+
+
 def _uct(rule: UCT, tree: Tree, node: Node) -> Terms:
     if node.parent < 0:
         return ()

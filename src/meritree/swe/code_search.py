@@ -357,17 +357,6 @@ class CodeSearch:
             "probability": proposed.probability,
         }
 
-    def next_priors(self) -> dict[str, float]:
-        """Prior of the next proposal of every expanded node, as the selector reads it now.
-
-        Keys are node ids as text: this is for whoever explains the scores from the journal.
-        """
-        return {
-            str(node.id): node.next_prior
-            for node in self.tree.tree.raw
-            if node.expansions and node.next_prior is not None
-        }
-
     def _step_payload(self, ticket: Ticket) -> dict[str, Any]:
         proposed, key = self._proposals[ticket.id]
         edit = proposed.edit

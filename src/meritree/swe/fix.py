@@ -19,11 +19,11 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
+from meritree.search.terms import next_priors
 from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
-from meritree.swe.code_search import CodeSearch
 from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
@@ -207,8 +207,7 @@ class _Run:
             {
                 "because": search.stopped_because,
                 "seconds_so_far": self._seconds(),
-                # A model's next proposal is known to nobody before it is asked.
-                "next_priors": search.next_priors() if isinstance(search, CodeSearch) else {},
+                "next_priors": next_priors(search.tree),
             },
         )
         return search
@@ -231,7 +230,7 @@ class _Run:
                     budget_tests=self.options.budget_tests,
                     seconds=self._seconds(),
                     budget_seconds=self.options.budget_seconds,
-                    usd=self.ledger.snapshot().spent.usd if self.ledger else 0.0,
+                    usd=self.ledger.snapshot().spent.usd,
                     budget_usd=self.options.budget_usd or 0.0,
                 )
             )
