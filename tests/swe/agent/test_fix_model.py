@@ -209,3 +209,24 @@ def test_an_issue_without_a_failing_test_is_judged_by_the_models_own_and_stays_u
     assert "test_own" not in best["patch"]
     assert best["estimate"]["channels"]["targets"] == 1.0
     assert (out / "own-tests" / "test_own_reproduction.py").read_text() == own
+
+
+def test_a_repository_without_python_is_mended_by_its_own_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    files = {
+        "add.js": "function add(a, b) { return a - b }\n",
+        "check.sh": 'grep -q "a + b" add.js\n',
+    }
+    repo = write(tmp_path / "repo", files)
+    edit = says("replace", path="add.js", old="a - b", new="a + b")
+    with ModelServer(script(says("list_files"), edit)) as server:
+        code = run(
+            ["fix", str(repo), "--out", str(tmp_path / "out"), "--json", "--quiet", "--model", "m",
+             "--test", "sh check.sh", "--base-url", server.base_url, "--sandbox", "rlimits"]
+        )  # fmt: skip
+    result = json.loads(capsys.readouterr().out)
+    assert (code, result["status"]) == (0, "verified")
+    assert "+function add(a, b) { return a + b }" in result["patch"]

@@ -300,7 +300,7 @@ def test_a_prompt_beyond_the_context_is_halved_until_it_fits_or_said(lab: Lab) -
         asked.append(size)
         if size > limit:
             raise PromptTooLong(f"{size} are more than {limit}")
-        return says("plan", "hm " * 600, text=f"{size}")
+        return says("plan", "hm " * 600, text=f"{len(asked)}")
 
     limit = 9_000
     search = lab.search(
