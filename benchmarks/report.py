@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
         ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True
     ).stdout.strip()
     told = {
-        "command": " ".join(["python", "benchmarks/report.py", *(arguments or sys.argv[1:])]),
+        "command": f"python benchmarks/report.py --nodes {given.nodes} --opens {given.opens}",
         "commit": commit,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, no GPU",
         "load": round(load, 1),
