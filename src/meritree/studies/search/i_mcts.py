@@ -248,7 +248,8 @@ STUDY = Study(
     notes=(
         "No language model here: options of four stages (9,216 plans) are proposed by rules, and "
         "the judge is the true score blurred to a set rank correlation over random plans. The "
-        "verdict speaks of that; `ModelJudge` puts a model in its place.",
+        "verdict speaks of that; `ModelJudge` puts a model in its place. Among the root's possible "
+        "children rho 0.6 is 0.48 on average (0.30 on digits to 0.63 on wine, 200 judges).",
         "The best of a sample of 80 plans stands for the best of all, so that values may exceed "
         "1; 0 is the mean of 40 random plans with all stages decided.",
         "Every method starts with the default plan. Random search and the greedy baseline draw "
@@ -258,12 +259,13 @@ STUDY = Study(
         "the end, and the stages of model and training are not reached (rows "
         f"``{DEEPEST}``). Where only these help (digits), sampling whole plans is better.",
         "The released code never awaits the judge's call in expansions: children keep the prior "
-        "0 and the last one is taken; below such a child its loop does not end. "
-        f'`variant="released"` repeats it and counts that (rows ``{STUCK}``).',
+        "0 and the last one is taken; where it comes back to an expanded node whose last child is "
+        'expanded too, its loop does not end. ``variant="released"`` repeats it and counts that '
+        f"(rows ``{STUCK}``): not once here; a test shows it with less exploration.",
         "No optuna: it brings SQLAlchemy and alembic, and its TPE draws the first ten trials by "
         "chance by default, so that with ten executions it is random search.",
-        "Scores of programs are kept in the user's cache: the first full run takes four minutes on "
-        "a busy machine, later ones seconds.",
+        "Scores of programs are kept in the user's cache: the first full run took nine minutes on "
+        "a machine of 2 cores with a load of 10, later ones seconds.",
         "Rows differ between versions of scikit-learn; checks are compared, not rows.",
     ),
 )
