@@ -4,7 +4,7 @@
 
 Of ten repositories five have a fault in reach, one has a fault beyond the budget, two have none;
 one run is interrupted and resumed, one repository's test leaves a daemon, a socket, a thread and
-files behind. The file is written after every sample. Exit code 1 when something is left.
+files behind. The file is written after every sample. Exit code 1 when something is left or fails.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def main() -> int:
     shown = {key: value for key, value in result.items() if key not in ("samples", "start")}
     print(json.dumps(shown, indent=1))
     clean = not any(result["left_behind"].values())
-    return 0 if clean and not any("left" in status for status in result["statuses"]) else 1
+    odd = [status for status in result["statuses"] if "left" in status or "error" in status]
+    return 0 if clean and not odd else 1
 
 
 if __name__ == "__main__":

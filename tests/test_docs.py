@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 import shutil
@@ -71,8 +72,8 @@ def test_every_option_of_fix_is_documented_and_has_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["policy", "strategy", "budget-tests", "budget-seconds", "budget-usd", "workers", "seed",
-            "sandbox"],
+    "key", ["policy", "strategy", "budget-tests", "budget-seconds", "budget-tokens", "workers",
+            "seed", "sandbox", "tools"],
 )  # fmt: skip
 def test_documented_defaults_are_the_defaults(key: str) -> None:
     default = DEFAULTS[key.replace("-", "_")]
@@ -119,3 +120,30 @@ def test_shell_scripts_are_valid() -> None:
     bash = shutil.which("bash")
     assert bash is not None
     subprocess.run([bash, "-n", str(ROOT / ".ci" / "run")], check=True)
+
+
+@pytest.mark.parametrize("page", ["code-search.md", "discriminator.md"])
+def test_every_example_of_a_guide_is_right(page: str) -> None:
+    failed, tried = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
+    assert tried > 10
+    assert failed == 0
+
+
+def test_the_figures_of_code_search_are_the_stored_ones() -> None:
+    text = (ROOT / "docs/code-search.md").read_text("utf-8")
+    stored = json.loads((ROOT / "benchmarks/results/retrieval.json").read_text("utf-8"))
+    goals = stored["validation"]["scores"]
+    rows = [row for kind in ("report", "subject") for row in shown_rows(goals[kind])]
+    assert len(rows) == 20
+    for row in rows:
+        assert row in text
+
+
+def shown_rows(goals: dict[str, Any]) -> list[str]:
+    found = []
+    for goal, systems in goals.items():
+        for system, row in systems.items():
+            hits = " | ".join(f"{row[name][0]:.2f}" for name in ("hit@1", "hit@5", "hit@10"))
+            mean, low, high = row["MRR"]
+            found.append(f"| {system} | {goal} | {hits} | {mean:.2f} [{low:.2f}, {high:.2f}] |")
+    return found

@@ -95,7 +95,13 @@ def test_a_task_fails_exactly_where_it_says(subject: Subject, tmp_path: Path) ->
     assert not set(seen.outcomes) & {*task.held_out, *task.broken_before}
     for test in task.held_out:
         assert test not in (tmp_path / "conftest.py").read_text()
-    unhide(tmp_path)
+    text = (tmp_path / "test_calc.py").read_text()
+    for test in task.hidden:
+        if "[" not in test:
+            assert f"def {test.split('::')[-1]}(" not in text
+    assert text.count("\n") == (subject.root / "test_calc.py").read_text().count("\n")
+    unhide(tmp_path, subject.root, task.hidden)
+    assert (tmp_path / "test_calc.py").read_text() == (subject.root / "test_calc.py").read_text()
     everything = run_suite(tmp_path, seconds=60)
     assert everything is not None
     hidden = {*task.held_out, *task.broken_before}

@@ -35,7 +35,9 @@ def test_version(meritree: Started) -> None:
     assert (done.returncode, done.stdout) == (0, f"meritree {__version__}\n")
 
 
-@pytest.mark.parametrize("verb", ["fix", "resume", "demo", "show", "systems", "doctor", "bench"])
+@pytest.mark.parametrize(
+    "verb", ["fix", "resume", "demo", "show", "view", "systems", "doctor", "bench"]
+)
 def test_every_command_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run([verb, "--help"]) == 0
     assert f"meritree {verb}" in capsys.readouterr().out
@@ -275,3 +277,35 @@ def test_the_current_folder_is_a_repository_too(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "already-passing"
     assert os.listdir(tmp_path / "run")
+
+
+STOPPED = """
+import os, signal, sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Stop())
+from meritree.cli.start import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "meritree.demo", "meritree.swe.fix", "dulwich"])
+def test_an_interrupt_while_it_starts_is_answered(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED.format(module=module), "demo", "--out", str(tmp_path)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert "interrupted" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_and_view_say_what_they_need(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["view", "/no/such/folder"]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert app.run(["view", "/tmp", "--host", "0.0.0.0"]) == 2
+    assert "--expose" in capsys.readouterr().err

@@ -96,7 +96,10 @@ def test_names_keys_and_the_list_of_models(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "gpt-9"], "no such kind of local model; known are echo, noisy, scripted"),
+        (
+            ["--model", "gpt-9"],
+            "no such kind of local model; known are echo, noisy, repair, scripted",
+        ),
         (["--model", "scripted:/nowhere.jsonl"], "cannot be read"),
         (["--model", "scripted:"], "name its file"),
         (["--model", "noisy:often:echo"], "is no rate"),

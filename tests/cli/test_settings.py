@@ -84,6 +84,7 @@ def test_paths_in_the_file_are_relative_to_it(
         ("json = 'yes'", "must be true or false"),
         ("apply = true", "cannot ask to be changed"),
         ("sandbox = 'none'", "cannot switch its own sandbox off"),
+        ("sandbox = 'rlimits'", "cannot switch its own sandbox off"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(
@@ -119,3 +120,30 @@ def test_an_issue_is_a_text_or_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
         read_issue("missing.md")
     with pytest.raises(BadInput, match="folder"):
         read_issue(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("policy = 'model'", "cannot have models paid"),
+        ("base-url = 'http://elsewhere/v1'", "cannot choose where your code and key go"),
+        ("price-file = 'prices.toml'", r"states prices in \[tool.meritree.prices\]"),
+        ("budget-usd = 100", "can only lower what models may cost"),
+        ("budget-tokens = 9000000", "can only lower what models may cost"),
+    ],
+)
+def test_a_repository_cannot_spend_or_send_what_is_the_users(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        read_settings(write(tmp_path, f"[tool.meritree]\n{line}\n"))
+
+
+def test_whoever_names_a_model_on_the_command_line_wants_it(tmp_path: Path) -> None:
+    write(tmp_path, "[tool.meritree]\nmodel = 'm'\nbudget-usd = 0.5\n")
+    assert build(tmp_path, settle(tmp_path, Typed())[0]).policy == "auto"
+    options = build(tmp_path, settle(tmp_path, Typed(model="other"))[0])
+    assert (options.policy, options.model, options.budget_usd) == ("model", "other", 0.5)
+    assert (
+        build(tmp_path, settle(tmp_path, Typed(model="m", policy="repair"))[0]).policy == "repair"
+    )

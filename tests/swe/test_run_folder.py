@@ -13,7 +13,7 @@ import pytest
 from meritree.errors import BadInput, JournalError, MeritreeError
 from meritree.run.journal import Journal
 from meritree.swe.fix import fix, resume
-from meritree.swe.result import FixOptions, FixResult
+from meritree.swe.result import FixOptions, FixResult, Progress
 from meritree.swe.run_folder import RunFolder, create
 
 
@@ -48,6 +48,28 @@ def test_a_second_run_with_the_same_folder_does_not_touch_the_first(
         fix(FixOptions(repo=tmp_path, out=busy))
     assert (busy / "work" / "copies" / "scratch.py").is_file()
     assert (busy / "run.db").is_file()
+
+
+def test_a_run_that_was_stopped_before_its_first_step_has_one_root_when_resumed(
+    tmp_path: Path,
+) -> None:
+    repo, out = tmp_path / "repo", tmp_path / "run"
+    repo.mkdir()
+    (repo / "price.py").write_text("def price(n):\n    return n - 1\n")
+    (repo / "test_price.py").write_text(
+        "from price import price\n\n\ndef test_two():\n    assert price(2) == 3\n"
+    )
+
+    def stop(progress: Progress) -> None:
+        if progress.phase == "search":
+            raise KeyboardInterrupt
+
+    assert fix(FixOptions(repo=repo, out=out, budget_tests=2), stop).status == "interrupted"
+    resume(out)
+    with Journal.open(out / "run.db", read_only=True) as journal:
+        kinds = [event.kind for event in journal.events()]
+    assert kinds.count("root") == 1
+    assert kinds.index("root") < kinds.index("interrupted") < kinds.index("step")
 
 
 def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from meritree.errors import BadInput
 from meritree.run.journal import Journal
-from meritree.view.store import load_run, tree_of
+from meritree.view.store import RunLog, load_run, read_journal, tree_of
 
 
 def step(ticket: int, node: int, key: str, rationale: str = "an edit") -> tuple[str, dict]:
@@ -90,3 +90,78 @@ def test_a_result_alone_can_be_read(tmp_path: Path) -> None:
     run = load_run(tmp_path)
     assert run.document == {"schema": 1, "candidates": []}
     assert run.tree.root is None
+
+
+def test_a_model_driven_run_only_needs_to_record_its_words() -> None:
+    log = RunLog()
+    said: dict[str, Any] = {
+        "ticket": 0,
+        "node": 0,
+        "key": "k",
+        "kind": "view",
+        "action": "view_file",
+    }
+    log.take("step", {**said, "label": "look at a.py", "cost": {"tokens": 900, "usd": 0.01}})
+    estimate = {"mean": 0.5, "channels": {"agent": 0.5}, "reasons": {"agent": "on the way"}}
+    log.take("outcome", {"ticket": 0, "estimate": estimate, "observation": "<b>1: x</b>"})
+    node = log.nodes[1]
+    assert (node.kind, node.action, node.label) == ("view", "view_file", "look at a.py")
+    assert node.observation == "<b>1: x</b>"
+    assert node.cost == {"tokens": 900.0, "usd": 0.01}
+    assert log.spent == node.cost
+
+
+def test_events_that_make_no_sense_are_passed_over_and_said() -> None:
+    log = RunLog()
+    for kind, payload in STEPS[:3]:
+        log.take(kind, payload)
+    for kind in ("step", "outcome", "alias", "search-ended", "verdict"):
+        log.take(kind, {"ticket": [], "next_priors": {"x": "y"}, "node": "x"})
+    assert len(log.nodes) == 2
+    assert sum("could not be read" in moment.words for moment in log.timeline) == 3
+
+
+def test_a_journal_is_read_on_from_where_it_was_left(tmp_path: Path) -> None:
+    log = RunLog()
+    with Journal.create(tmp_path / "run.db", {"options": {"strategy": "uct"}}) as journal:
+        journal.append_many(STEPS[:4])
+        assert read_journal(tmp_path / "run.db", log)
+        assert (len(log.nodes), log.seq, log.strategy) == (2, 4, "uct")
+        assert not read_journal(tmp_path / "run.db", log)
+        journal.append_many(STEPS[4:])
+        assert read_journal(tmp_path / "run.db", log)
+    assert [n.value for n in log.nodes] == [n.value for n in tree_of(STEPS).nodes.values()]
+
+
+def test_an_agents_run_is_read_as_it_records_itself() -> None:
+    log = RunLog(meta={"options": {"strategy": "uct"}})
+    log.take("prepared", {"base": "tree0", "targets": []})
+    log.take("root", {"estimate": {"mean": 0.2}})
+    log.differences.compare = lambda before, after: f"{before} -> {after}"
+    seen = {"text": "1: x = 0", "expects_correction": False}
+    for ticket, (key, tree) in enumerate((("a", "tree0"), ("b", "tree1"), ("a", "tree0"))):
+        log.take("ask", {"ticket": ticket, "node": ticket})
+        spent = {"tokens": 100 * (ticket + 1), "usd": 0.0}
+        log.take("reply", {"ticket": ticket, "role": "policy", "reply": {}, "spent": spent})
+        if ticket == 2:
+            log.take("alias", {"ticket": 2, "key": key, "action": {"name": "view"}})
+            continue
+        step = {"ticket": ticket, "node": ticket, "key": key, "label": f"step {key}"}
+        step |= {"kind": "view_file", "action": {"name": "view_file"}, "tree": tree}
+        log.take("step", {**step, "observation": seen})
+        if ticket == 1:
+            log.take("tests", {"ticket": 1, "observation": {"text": "2 failed"}, "evaluations": 1})
+        log.take("outcome", {"ticket": ticket, "estimate": {"mean": 0.5}, "passed_all": False})
+    one, two = log.nodes[1:]
+    assert (one.kind, one.action, one.label) == ("view_file", "view_file", "step a")
+    assert (one.observation, two.observation) == ("1: x = 0", "2 failed")
+    assert one.cost == {"tokens": 100.0, "usd": 0.0}
+    assert log.spent["tokens"] == 300
+    assert log.differences.between(0, 1) == ""
+    assert log.differences.between(1, 2) == "tree0 -> tree1"
+    assert log.aliases == {2: 1}
+    search = log.told.search("uct")
+    assert search is not None
+    assert [n.visits for n in search.tree.nodes] == [4, 3, 2]
+    assert log.told.search("puct") is None  # the journal does not tell its priors
+    assert log.told.search("swe-search-moatless") is None

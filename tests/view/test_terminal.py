@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from meritree.swe.result import Progress
+from meritree.view.bench_view import BenchView, bench_view
 from meritree.view.terminal import LiveView, PlainView, live_view, show_result, show_tree
 from meritree.view.tree import TreeNode, build_tree
 
@@ -138,3 +139,40 @@ def test_show_tree_prints_the_most_valuable_children_and_counts_the_rest(
 def test_show_tree_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     show_tree(build_tree([]), depth=2, width=2)
     assert "had not begun" in capsys.readouterr().out
+
+
+def test_money_is_shown_where_a_run_may_spend_some() -> None:
+    view = LiveView()
+    view(search(1))
+    assert "US dollars" not in picture(view)
+    view(search(1, usd=0.25, budget_usd=2.0))
+    assert "0.2500 of 2" in picture(view)
+
+
+def test_the_plain_lines_of_a_long_run_become_rare(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("meritree.view.terminal.time.monotonic", lambda: now[0])
+    view = PlainView()
+    for second in range(0, 36_000, 5):
+        now[0] = 1000.0 + second
+        view(Progress("search", "x", 10, 100, float(second), 36_000.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert 60 < len(lines) < 160  # ten hours
+
+
+def test_a_bench_tells_how_far_it_is_and_keeps_its_streams(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = BenchView("repair")
+    view.note("3/12 task-a (2 slips): 1 of 5 solved\n")
+    assert (view.done, view.total) == (3, 12)
+    view.note("seed 0: 7 of 40 programs")
+    console = Console(file=io.StringIO(), width=100)
+    console.print(view.render())
+    assert isinstance(console.file, io.StringIO)
+    assert "7 of 40" in console.file.getvalue()
+    with bench_view("repair"):  # no terminal here: nothing is added
+        print("a line")
+    assert capsys.readouterr() == ("a line\n", "")

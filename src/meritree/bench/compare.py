@@ -272,7 +272,7 @@ class Verdicts:
             shutil.copytree(self.repo, copy)
             for path, text in files.items():
                 (copy / path).write_bytes(text.encode())
-            unhide(copy)
+            unhide(copy, self.clean, self.task.hidden)
             run = run_suite(copy, seconds=SECONDS)
         passed = run.with_status("passed") if run else frozenset()
         held_out = set(self.task.held_out) <= passed if self.task.held_out else None

@@ -98,11 +98,14 @@ def kills(fixes: Fixes, most: int) -> Row:
             environment={fault_points.VARIABLE: f"{name}:{passing}"},
         )  # fmt: skip
         before = list(_events(folder))
-        same = fixes.ending(folder, fixes.resume(folder)) == fixes.whole
+        ending = fixes.ending(folder, fixes.resume(folder))
         after = list(_events(folder))
         lost = 0 if after[: len(before)] == before else len(before)
-        row.count(struck=done.returncode == -signal.SIGKILL, lost=lost, same=same)
-        row.note = row.note or _leftovers(folder)
+        struck = done.returncode == -signal.SIGKILL
+        row.count(struck=struck, lost=lost, same=ending == fixes.whole)
+        if ending != fixes.whole:
+            row.note += f"{name}:{passing} {difference(fixes.whole, ending)}; "
+        row.note += _leftovers(folder)
         shutil.rmtree(folder)
     return row
 
@@ -167,6 +170,18 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _timeless(one) for key, one in value.items() if key not in _DROPPED}
     return [_timeless(one) for one in value] if isinstance(value, list) else value
+
+
+def difference(whole: Any, ending: Any) -> str:
+    """The first thing that differs, in words."""
+    if isinstance(ending, str):
+        return ending
+    if whole[:2] != ending[:2]:
+        return f"status {ending[0]}, patch {ending[1]!r}"[:300]
+    for number, (a, b) in enumerate(zip(whole[2], ending[2], strict=False)):
+        if a != b:
+            return f"event {number}: {a} and {b}"[:600]
+    return f"{len(whole[2])} and {len(ending[2])} events"
 
 
 def _leftovers(folder: Path) -> str:

@@ -25,12 +25,14 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
+from meritree.errors import MeritreeError
 from meritree.swe.fix import fix, resume
 from meritree.swe.result import FixOptions, FixResult, Progress
 
 BUDGET = 8  # candidate evaluations of a task
 _WARM_UP = 0.2  # share of the samples in which caches may still fill
 _RESAMPLES = 2000
+_SHARED = ("psm_", "sem.", "pymp-", "mp-")
 _PR_SET_CHILD_SUBREAPER = 36
 _TESTS = """from price import fee, price
 
@@ -91,9 +93,9 @@ class Sample:
         rss: resident bytes of this process.
         descriptors: open ones; sockets: how many of them are sockets.
         threads: living threads; processes: living descendants.
-        mounts: lines of this process's mount table.
+        mounts: below the folder of all this.
         temporary: files and folders in the temporary folder; kept: runs' folders still there.
-        shared: entries of /dev/shm.
+        shared: shared memory and semaphores by the names that Python gives them.
     """
 
     tasks: int
@@ -253,6 +255,9 @@ def _task(place: Path, number: int, common: FixOptions) -> tuple[str, int]:
     options = replace(common, repo=repo, out=out, seed=common.seed + number, issue=issue)
     try:
         result = _stopped_and_resumed(options) if kind == 7 else fix(options)
+    except MeritreeError as error:
+        return f"error: {error}".replace(str(place), "."), 0
+    else:
         left = [entry.name for entry in out.iterdir() if entry.name == "work"]
         return f"{result.status}, scratch left" if left else result.status, _bytes(out)
     finally:
@@ -300,10 +305,12 @@ def _sample(place: Path, tasks: int, started: float) -> Sample:
         sockets=sum(stat.S_ISSOCK(mode) for mode in descriptors),
         threads=threading.active_count(),
         processes=len(living_descendants()),
-        mounts=len(Path("/proc/self/mountinfo").read_text().splitlines()),
+        mounts=Path("/proc/self/mountinfo").read_text().count(f" {place}/"),
         temporary=sum(1 for _ in (place / "tmp").rglob("*")),
         kept=len(list((place / "runs").iterdir())),
-        shared=len(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else 0,
+        shared=sum(name.startswith(_SHARED) for name in os.listdir("/dev/shm"))
+        if os.path.isdir("/dev/shm")
+        else 0,
     )
 
 

@@ -6,9 +6,11 @@ business of `injected`.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,11 @@ class Task:
     seed: int
 
     @property
+    def hidden(self) -> tuple[str, ...]:
+        """Every test that the search must not see."""
+        return (*self.held_out, *self.broken_before)
+
+    @property
     def kinds(self) -> str:
         """The kinds of its slips, joined by ``+``."""
         return "+".join(fault.kind for fault in self.faults)
@@ -115,18 +122,61 @@ def inject(task: Task, root: Path) -> None:
             text = stream.read()
         changed = apply_splices(text, tuple(Splice(*splice) for splice in splices))
         file.write_bytes(changed.encode())
-    hide(root, (*task.held_out, *task.broken_before))
+    hide(root, task.hidden)
 
 
 def hide(root: Path, tests: Sequence[str]) -> None:
-    """Write the ``conftest.py`` that deselects tests."""
+    """Take the functions of tests out of their files and deselect them by a ``conftest.py``.
+
+    Line numbers stay. Text that others need stays too: of a parametrized test, of a method that
+    another class inherits, of a function that is used elsewhere in its file.
+    """
+    for path in hidden_files(tests):
+        names = {tuple(t.split("::")[1:]) for t in tests if t.startswith(f"{path}::")}
+        file = root / path
+        if file.is_file():
+            file.write_bytes(_without(file.read_bytes(), names))
     digests = sorted(hashlib.sha256(test.encode()).hexdigest()[:16] for test in tests)
     (root / "conftest.py").write_text(HIDING.replace("{hidden}", repr(digests)), encoding="utf-8")
 
 
-def unhide(root: Path) -> None:
-    """Make every test visible again."""
+def unhide(root: Path, clean: Path, tests: Sequence[str]) -> None:
+    """Make every test visible again; the test files come from a clean layout."""
     (root / "conftest.py").unlink(missing_ok=True)
+    for path in hidden_files(tests):
+        if (clean / path).is_file():
+            shutil.copyfile(clean / path, root / path)
+
+
+def hidden_files(tests: Sequence[str]) -> tuple[str, ...]:
+    """The files that hold tests, from the tests' ids."""
+    return tuple(dict.fromkeys(test.split("::")[0] for test in tests if "::" in test))
+
+
+def _without(source: bytes, names: Collection[tuple[str, ...]]) -> bytes:
+    """A test file whose functions of these (class and) names are blank lines and a ``pass``."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source
+    lines = source.splitlines(keepends=True)
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    used |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    bodies: list[tuple[tuple[str, ...], list[ast.stmt]]] = [((), tree.body)]
+    heirless = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name not in used)
+    bodies += [((node.name,), node.body) for node in heirless]  # others' methods are inherited
+    for owner, body in bodies:
+        for node in body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if (*owner, node.name) not in names or node.name in used:
+                continue
+            assert node.end_lineno is not None
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)]) - 1
+            for number in range(first, node.end_lineno):
+                lines[number] = b"\n"
+            lines[first] = b" " * node.col_offset + b"pass\n"
+    return b"".join(lines)
 
 
 def save(tasks: Sequence[Task], path: Path, *, about: Mapping[str, Any]) -> None:

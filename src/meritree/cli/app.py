@@ -17,17 +17,20 @@ from meritree.cli.doctor import doctor
 from meritree.cli.fix import fix
 from meritree.cli.judge import judge
 from meritree.cli.resume import resume
+from meritree.cli.sandbox import app as sandbox
 from meritree.cli.serve_model import serve_model
 from meritree.cli.session import (
     EXIT_INTERRUPTED,
     Session,
     report_bug,
     report_error,
+    report_interrupt,
     report_meritree_error,
 )
 from meritree.cli.show import show
 from meritree.cli.study import study
 from meritree.cli.systems import systems
+from meritree.cli.view import view
 from meritree.errors import MeritreeError
 
 app = typer.Typer(
@@ -56,9 +59,10 @@ def _common(
     """Common options; they act through their callbacks."""
 
 
-for _command in (fix, resume, demo, show, judge, study, systems, doctor):
+for _command in (fix, resume, demo, show, view, judge, study, systems, doctor):
     app.command()(_command)
 app.command("serve-model")(serve_model)
+app.add_typer(sandbox)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
@@ -78,10 +82,12 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:  # a wrong option, a missing argument
         return report_error(session, "Usage", _usage(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        return report_error(session, "Interrupted", "interrupted", EXIT_INTERRUPTED)
+        return report_interrupt(session)
     # The last boundary: whatever nobody foresaw becomes a message and an exit code of its own.
     except Exception as error:  # noqa: BLE001
         return report_bug(session, error)
+    if code == EXIT_INTERRUPTED and not session.told:  # Typer keeps the interrupt to itself
+        return report_interrupt(session)
     return code if isinstance(code, int) else 0
 
 

@@ -32,6 +32,9 @@ def bench(
             f"bench {name} needs {' and '.join(missing)}; "
             "install the extra: pip install 'meritree[bench]'"
         )
+    from meritree.view.bench_view import bench_view
+
     module = importlib.import_module(f"meritree.bench.{name}")
-    code = module.main(context.args)
+    with bench_view(name):
+        code = module.main(context.args)
     return code if isinstance(code, int) else 0

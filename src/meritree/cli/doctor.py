@@ -61,6 +61,7 @@ def examine() -> dict[str, Any]:
         },
         "git": _git(),
         "sandboxes": _sandboxes(),
+        "sandbox_advice": _advice(),
         "strategies": _strategies(),
         "terminal": {
             "stdout": sys.stdout.isatty(),
@@ -99,6 +100,16 @@ def _sandboxes() -> list[dict[str, Any]]:
     ]
 
 
+def _advice() -> str:
+    """How to get a stronger sandbox than the best one here; empty where there is none."""
+    from meritree.run.sandbox import HOW_TO_INSTALL, KINDS, describe
+
+    best = next(kind.name for kind in describe() if kind.available)
+    if best == KINDS[0]:
+        return ""
+    return f"for a stronger sandbox {HOW_TO_INSTALL}"
+
+
 def _strategies() -> list[str]:
     from meritree.search import STRATEGIES
 
@@ -121,11 +132,14 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines += [_package(name, version) for name, version in content["packages"].items()]
         if None in content["packages"].values():
             lines.append(f"  to install: pip install 'meritree[{extra}]'")
-    lines += ["", "sandbox kinds (auto takes the first that works)"]
+    lines += ["", "sandbox kinds (auto takes the first that works, but never rlimits)"]
     lines += [
         f"  {'yes' if kind['available'] else 'no ':3}  {kind['name']:14} {kind['reason']}"
         for kind in found["sandboxes"]
     ]
+    if found["sandbox_advice"]:
+        lines.append(f"  {found['sandbox_advice']}")
+    lines.append("  to see each of them hold: meritree sandbox check")
     where = f"{git['version']} at {git['path']}" if git["path"] else "not found (not needed by fix)"
     lines += ["", f"git          {where}", f"strategies   {', '.join(found['strategies'])}"]
     live = "live view" if terminal["stderr"] else "plain lines (standard error is no terminal)"

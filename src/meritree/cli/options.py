@@ -121,7 +121,7 @@ def read_issue(given: str) -> str:
     """
     if given == "-":
         return sys.stdin.read()
-    if not given or "\n" in given or len(given) > 1024:
+    if not given or "\n" in given or "\0" in given or len(given) > 1024:
         return given
     path = Path(os.path.expanduser(given))  # a text may begin with ~ and be too long for a name
     try:

@@ -28,6 +28,7 @@ def run_and_show(session: Session, run: Run, *, quiet: bool) -> int:
         write_json(result.to_json())
     else:
         show_result(result.to_json(), quiet=quiet)
+    session.told = True
     return result.exit_code
 
 
@@ -40,6 +41,6 @@ def _write_report(folder: Path) -> None:
     if run.document is None:
         return
     try:
-        write_report(run.document, run.tree, folder / "report.html")
+        write_report(run, folder / "report.html")
     except OSError as error:
         print(f"meritree: report.html was not written: {error.strerror}", file=sys.stderr)

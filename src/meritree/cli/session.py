@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from meritree.errors import MeritreeError
@@ -28,13 +30,15 @@ class Session:
     Attributes:
         json: write one JSON document to standard output, also for an error.
         folder: the run folder once it is known, named when something goes wrong.
+        told: a result was shown, also that of an interrupted run.
     """
 
     json: bool = False
     folder: str = ""
+    told: bool = False
 
 
-def write_json(document: Mapping[str, Any]) -> None:
+def write_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     """Write one JSON document and a newline to standard output (ASCII, so any locale works)."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     sys.stdout.flush()
@@ -52,6 +56,17 @@ def report_error(session: Session, kind: str, message: str, code: int) -> int:
 def report_meritree_error(session: Session, error: MeritreeError) -> int:
     """An error raised on purpose: its message is the whole story."""
     return report_error(session, type(error).__name__, str(error), error.exit_code)
+
+
+def report_interrupt(session: Session) -> int:
+    """Stopped by the user before there was a result to show."""
+    message = "interrupted; nothing was changed"
+    if session.folder and (Path(session.folder) / "run.db").is_file():
+        message = (
+            "interrupted; nothing is lost: "
+            f"`meritree resume {shlex.quote(session.folder)}` continues"
+        )
+    return report_error(session, "Interrupted", message, EXIT_INTERRUPTED)
 
 
 def report_bug(session: Session, error: BaseException) -> int:

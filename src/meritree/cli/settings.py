@@ -135,6 +135,8 @@ def _fits(kind: str, value: Any) -> bool:
 
 def _path(repo: Path, key: str, value: Any) -> Any:
     """Paths in the file are relative to it, not to where the command is run."""
+    if key in _PATHS and "\0" in value:
+        raise BadInput(f"{repo / 'pyproject.toml'}: [tool.meritree] {key} = {value!r} is no path")
     if key in _PATHS:
         # As os.path has it, `~nobody` is left as it is where there is no such user.
         return str((repo / os.path.expanduser(value)).absolute())

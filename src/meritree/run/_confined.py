@@ -6,6 +6,7 @@ Knows the launcher's protocol (configuration, lifeline, status pipe), not what i
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import marshal
 import os
@@ -22,7 +23,9 @@ from pathlib import Path
 from types import CodeType
 from typing import IO, Any
 
-_PARTS = ("_confine_rules.py", "_confine_watch.py", "_confine.py")
+_CONFINE = ("_confine_rules.py", "_confine_watch.py", "_confine.py")
+_CONTAIN = ("_confine_watch.py", "_contain.py")  # of engines with daemons of their own
+_CONTAINED = ("_confine_rules.py", "_contained.py")  # runs inside
 # The launcher travels compiled beside its settings: a script would be compiled at each start.
 _START = (
     "import sys, marshal\n"
@@ -31,9 +34,9 @@ _START = (
 
 
 @functools.cache
-def _launcher() -> tuple[CodeType, ...]:
+def _compiled(parts: tuple[str, ...]) -> tuple[CodeType, ...]:
     here = Path(__file__).parent
-    return tuple(compile((here / p).read_text(encoding="utf-8"), p, "exec") for p in _PARTS)
+    return tuple(compile((here / p).read_text(encoding="utf-8"), p, "exec") for p in parts)
 
 
 class Confined(subprocess.Popen[bytes]):
@@ -89,13 +92,16 @@ def spawn(
     Returns:
         The process, what the kernel refused in words, and why it did not start (or None).
     """
-    scratch = _private_tmp(config)
+    engine = "line" in config
+    scratch = config["control"] if engine else _private_tmp(config)
     lifeline_in, lifeline_out = os.pipe()
     status_out, status_in = os.pipe()
     settings = os.memfd_create("confine") if sys.platform == "linux" else tempfile.mkstemp()[0]
     config |= {"lifeline": lifeline_in, "status": status_in, "pass_fds": list(pass_fds)}
     try:
-        data = marshal.dumps((_launcher(), config))
+        if engine:
+            _give_orders(config, pass_fds)
+        data = marshal.dumps((_compiled(_CONTAIN if engine else _CONFINE), config))
         os.truncate(settings, len(data))
         os.pwrite(settings, data, 0)
         process = Confined(
@@ -119,6 +125,17 @@ def spawn(
     notes = tuple(line[1:] for line in lines if line.startswith("N"))
     problems = [line[1:] for line in lines if line.startswith("E")]
     return process, notes, problems[0] if problems else None
+
+
+def _give_orders(config: dict[str, Any], pass_fds: tuple[int, ...]) -> None:
+    """Fill the folder that a container reads its orders from."""
+    control = Path(config["control"])
+    for name in ("lifeline", "report", *(f"fd-{number}" for number in pass_fds)):
+        os.mkfifo(control / name, 0o600)
+    ways = [(n, fcntl.fcntl(n, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY) for n in pass_fds]
+    kept = ("argv", "env", "cwd", "limits", "filter")
+    orders = {**{name: config[name] for name in kept}, "pipes": ways}
+    (control / "orders").write_bytes(marshal.dumps((_compiled(_CONTAINED), orders)))
 
 
 def _private_tmp(config: dict[str, Any]) -> str | None:

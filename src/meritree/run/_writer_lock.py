@@ -52,6 +52,10 @@ class WriterLock:
                 os.ftruncate(descriptor, 0)
                 if remove:
                     self.path.unlink()
+            # Closing is not enough: a program that another thread is just starting holds a copy
+            # of the descriptor from its fork to its exec, and the lock with it.
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def _after_fork(self) -> None:

@@ -1,16 +1,19 @@
 """Sandboxes: start a program that can read little, write less and reach nobody.
 
-Three kinds, strongest first: ``bubblewrap``, ``landlock`` (namespaces and Landlock rules, no
-program needed) and ``rlimits`` (limits only). Must not know what the program does.
+Kinds, strongest first: ``bubblewrap``, ``landlock`` (namespaces and Landlock rules, no program
+needed), ``docker``, ``podman`` and ``rlimits`` (limits only). Must not know what the program does.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +23,14 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.run import _visible
 from meritree.run._confined import Completed, Confined, collect, spawn
 from meritree.run._seccomp import call_filter
+from meritree.run.containers import (
+    ENGINES,
+    Engine,
+    engine_line,
+    find_engine,
+    own_ceilings,
+    remove_line,
+)
 
 __all__ = [
     "CONFINING",
@@ -35,7 +46,7 @@ __all__ = [
     "describe",
 ]
 
-KINDS = ("bubblewrap", "landlock", "rlimits")
+KINDS = ("bubblewrap", "landlock", "docker", "podman", "rlimits")
 CONFINING = KINDS[:-1]
 """The kinds that confine files, network and processes, strongest first."""
 HOW_TO_INSTALL = (
@@ -92,16 +103,19 @@ class Sandbox:
     """A way to confine programs that was seen to work on this machine.
 
     Attributes:
-        kind: ``bubblewrap``, ``landlock`` or ``rlimits``.
-        strength: 2 confines files, network and processes; 0 only sets limits.
+        kind: one of KINDS.
+        strength: 2 confines files, network and processes, 1 does so by an engine that runs with
+            more rights than we have; 0 only sets limits.
         notes: what it does not promise here, in words.
         bound: bubblewrap runs inside namespaces of ours, which bound its processes.
+        engine: of the kinds docker and podman.
     """
 
     kind: str
     strength: int
     notes: tuple[str, ...] = field(default=())
     bound: bool = True
+    engine: Engine | None = None
 
     def launch(
         self,
@@ -230,7 +244,25 @@ class Sandbox:
                 config["limits"].pop("NPROC", None)
             config["argv"] = _bubblewrap_line(config)
             config["cwd"], config["env"] = "/", {"PATH": "/usr/bin:/bin"}
+        if self.engine is not None:
+            self._contain(self.engine, config)
         return config
+
+    def _contain(self, engine: Engine, config: dict[str, Any]) -> None:
+        """Add what starts a container and ends it."""
+        own = _visible.own_folders(Path(sys.executable))
+        visible = [*_visible.system_files(), *own, *(b[1] for b in config["binds"] if not b[2])]
+        config["binds"], _ = _visible.layout(visible, config["writable"])
+        control = tempfile.mkdtemp(prefix="meritree-control-")
+        name = f"meritree-{secrets.token_hex(8)}"
+        ids = os.geteuid(), os.getegid()
+        config["control"] = control
+        config["line"] = engine_line(
+            engine, name, config, control, sys.executable, ids, own_ceilings()
+        )
+        config["remove"] = remove_line(engine, name)
+        config["engine_env"] = dict(os.environ)  # the client's: where its daemon is, its settings
+        config["limits"].pop("NPROC", None)
 
 
 def _program(argv: Sequence[str]) -> str:
@@ -275,7 +307,7 @@ class Kind:
     reason: str
 
 
-_STRENGTH = {"bubblewrap": 2, "landlock": 2, "rlimits": 0}
+_STRENGTH = {"bubblewrap": 2, "landlock": 2, "docker": 1, "podman": 1, "rlimits": 0}
 _WARNING = (
     "limits only: programs can read and change every file that you can, and use the network; "
     "run only code that you trust"
@@ -322,7 +354,12 @@ def _probe(kind: str) -> tuple[Sandbox | None, str]:
         return None, f"needs Linux, this is {sys.platform}"
     if kind == "bubblewrap" and _bubblewrap() is None:
         return None, "bwrap is not installed (`apt-get install bubblewrap`, or the like)"
-    sandbox, reason = _try(Sandbox(kind, _STRENGTH[kind]))
+    engine = None
+    if kind in ENGINES:
+        engine, reason = find_engine(kind, _visible.layout([], [])[1])
+        if engine is None:
+            return None, reason
+    sandbox, reason = _try(Sandbox(kind, _STRENGTH[kind], engine=engine))
     if sandbox is None and kind == "bubblewrap":  # namespaces within namespaces are not everywhere
         loose = ("the number of processes is not bounded (no namespaces around bubblewrap here)",)
         sandbox, again = _try(Sandbox(kind, _STRENGTH[kind], loose, bound=False))

@@ -1,6 +1,6 @@
 """Search: a tree that is asked what to expand and told what came back. No NumPy, no frameworks."""
 
-from meritree.search.backups import Backup, Discounted, Lehmer, Max, Mean
+from meritree.search.backups import Backup, Discounted, Lehmer, Max, Mean, Observed
 from meritree.search.engine import SearchTree
 from meritree.search.exchange import EXHAUSTED, Child, Exhausted, Ticket
 from meritree.search.strategies import STRATEGIES, make_strategy
@@ -22,6 +22,7 @@ __all__ = [
     "MaxExpansions",
     "Mean",
     "Node",
+    "Observed",
     "Progressive",
     "SearchError",
     "SearchTree",

@@ -22,6 +22,8 @@ class Backup(Protocol):
 
     best_child: ClassVar[bool]
     """The value is that of the best child, and must be recomputed if a child's value can fall."""
+    counts_estimates: ClassVar[bool]
+    """A new node's estimate is a visit; else only what `SearchTree.observe` is told is one."""
 
     def begin(self, node: Node) -> None:
         """Set a node's sums to its own estimate alone (one visit)."""
@@ -67,6 +69,7 @@ class Mean:
     """
 
     best_child: ClassVar[bool] = False
+    counts_estimates: ClassVar[bool] = True
 
     def begin(self, node: Node) -> None:
         _begin(node)
@@ -108,6 +111,7 @@ class Max:
     """
 
     best_child: ClassVar[bool] = True
+    counts_estimates: ClassVar[bool] = True
 
     def begin(self, node: Node) -> None:
         _begin(node)
@@ -143,6 +147,7 @@ class Discounted:
     """
 
     best_child: ClassVar[bool] = False
+    counts_estimates: ClassVar[bool] = True
     gamma: float = 0.95
 
     def __post_init__(self) -> None:
@@ -185,6 +190,7 @@ class Lehmer:
     """
 
     best_child: ClassVar[bool] = False
+    counts_estimates: ClassVar[bool] = True
     p: float = 2.0
 
     def __post_init__(self) -> None:
@@ -220,3 +226,40 @@ class Lehmer:
 
     def finish(self, node: Node) -> None:
         node.value = node.total / node.weight if node.weight > 0.0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Q = W / N over what was observed in the subtree; a node's own estimate is a prior only.
+
+    For searches that propose more states than they can afford to try (I-MCTS): a new node has
+    no visit until `SearchTree.observe` tells what trying it gave. Until then its `value` is the
+    prior. Selectors must take unvisited nodes (`GlobalUct` does).
+    """
+
+    best_child: ClassVar[bool] = False
+    counts_estimates: ClassVar[bool] = False
+
+    def begin(self, node: Node) -> None:
+        node.visits = 0
+        node.total = 0.0
+        node.best = 0.0
+        node.value = node.own
+
+    def fold(self, node: Node, value: float) -> float:
+        node.total += value
+        node.best = max(node.best, value)
+        node.value = node.total / node.visits
+        return value
+
+    def climb(self, nodes: list[Node], node: Node, value: float) -> None:
+        climb(self, nodes, node, value)
+
+    def merge(self, parent: Node, child: Node) -> None:
+        parent.visits += child.visits
+        parent.total += child.total
+        parent.best = max(parent.best, child.best)
+
+    def finish(self, node: Node) -> None:
+        if node.visits:
+            node.value = node.total / node.visits

@@ -202,7 +202,8 @@ class _Run(Generic[S, A]):
     def _view(self, node: Node) -> View[S, A]:
         raw = self.engine.tree.raw
         told = [(raw[i].action, raw[i].own) for i in node.children]
-        return View(self.states[node.id], node.depth, tuple(self.proposed.get(node.id, ())), told)
+        proposed = tuple(self.proposed.get(node.id, ()))
+        return View(self.states[node.id], node.depth, proposed, told, node.estimate)
 
     def _tell(self, ticket: Ticket, result: tuple[Child, S] | None) -> None:
         answer: Child | Exhausted = EXHAUSTED if result is None else result[0]

@@ -12,6 +12,7 @@ from typing import Any
 
 from meritree.search.andor import Decisions, and_or_fold
 from meritree.search.exchange import Child, Exhausted, Ticket, never_given, out_of_range
+from meritree.search.scheduling import Scheduler
 from meritree.search.strategy import Strategy
 from meritree.search.tree import ROOT_PARENT, Alias, Kind, Node, SearchError, Tree
 from meritree.value.estimate import Estimate
@@ -169,6 +170,21 @@ class SearchTree:
             return self._attach(ticket, node, result)
         return self._alias(ticket, node, tree.raw[known], result)
 
+    def observe(self, node_id: int, value: float) -> Node:
+        """Count one more visit of a node and its ancestors: what trying this state gave.
+
+        For states that are tried later than they are proposed, or more than once.
+
+        Raises:
+            SearchError: an unknown node, or a value outside [0, 1].
+        """
+        if not 0.0 <= value <= 1.0:
+            raise SearchError(f"observed value {value!r} of node {node_id} lies outside [0, 1]")
+        node = self.tree[node_id]  # settled by reading; from now on kept step by step
+        self._eager = True
+        self._back_up(node, value, 0)
+        return node
+
     def cancel(self, ticket: Ticket) -> None:
         """Give a ticket back unanswered: its virtual loss is undone, the tree is as before."""
         outcome = self._outcome(ticket)
@@ -182,6 +198,11 @@ class SearchTree:
         self._decisions.reconsider(node)
 
     # ------------------------------------------------------------------ what stands
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The selector's memory of this tree."""
+        return self._scheduler
 
     @property
     def outstanding(self) -> int:
@@ -280,7 +301,8 @@ class SearchTree:
         parent.next_prior = child.prior if child.next_prior is None else child.next_prior
         virtual = self._close(ticket, node.id, parent)
         self._place(node)
-        self._back_up(parent, node.own, virtual)
+        if self._backup.counts_estimates:
+            self._back_up(parent, node.own, virtual)
         if node.solved is not None:
             self._decisions.told(node)
         return node
@@ -289,7 +311,8 @@ class SearchTree:
         parent.next_prior = child.prior if child.next_prior is None else child.next_prior
         virtual = self._close(ticket, target.id, parent)
         self.tree.add_alias(Alias(parent.id, target.id, child.action, child.prior, target.own))
-        self._back_up(parent, target.own, virtual)
+        if self._backup.counts_estimates:
+            self._back_up(parent, target.own, virtual)
         self._scheduler.aliased(parent)
         self._decisions.aliased(parent, target)
         return target

@@ -67,7 +67,7 @@ class Frontier:
     ) -> None:
         self.reads_subtrees = scorer.reads_subtrees
         self._tree = tree
-        self._scorer = scorer
+        self.scorer = scorer
         self._seed = seed
         self._temperature = temperature
         self._sharpen = sharpen
@@ -117,11 +117,11 @@ class Frontier:
         self._mark(node)
         if node.parent >= 0:
             self._mark(self._tree.raw[node.parent])
-        for other in self._scorer.touched(self._tree, node):
+        for other in self.scorer.touched(self._tree, node):
             self._mark(other)
 
     def visited(self, node: Node) -> None:
-        for other in self._scorer.visited(self._tree, node):
+        for other in self.scorer.visited(self._tree, node):
             self._mark(other)
 
     def changed(self, node: Node) -> None:
@@ -137,7 +137,7 @@ class Frontier:
             self._dirty.append(node)
 
     def _rescore(self) -> None:
-        tree, score, heap = self._tree, self._scorer.score, self._heap
+        tree, score, heap = self._tree, self.scorer.score, self._heap
         for node in self._dirty:
             node.dirty = False
             node.stamp += 1

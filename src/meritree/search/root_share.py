@@ -16,7 +16,7 @@ class RootShare:
 
     def __init__(self, tree: Tree, inner: Scheduler, share: float) -> None:
         self._tree = tree
-        self._inner = inner
+        self.inner = inner
         self._share = share
         self.reads_subtrees = inner.reads_subtrees
         self.virtual_loss = inner.virtual_loss
@@ -24,16 +24,16 @@ class RootShare:
     def next(self, ticket: int) -> Node | None:
         turn = math.floor((ticket + 1) * self._share) > math.floor(ticket * self._share)
         root = self._tree.raw[0]
-        return root if turn and root.expandable else self._inner.next(ticket)
+        return root if turn and root.expandable else self.inner.next(ticket)
 
     def added(self, node: Node) -> None:
-        self._inner.added(node)
+        self.inner.added(node)
 
     def changed(self, node: Node) -> None:
-        self._inner.changed(node)
+        self.inner.changed(node)
 
     def aliased(self, node: Node) -> None:
-        self._inner.aliased(node)
+        self.inner.aliased(node)
 
     def visited(self, node: Node) -> None:
-        self._inner.visited(node)
+        self.inner.visited(node)

@@ -9,6 +9,7 @@ from typing import Any
 from meritree.errors import BadInput
 from meritree.search.backups import Mean
 from meritree.search.chains import Chains, Guarded
+from meritree.search.global_uct import GlobalUct
 from meritree.search.selectors import PUCT, SQRT2, UCT, Beam, BestFirst, Newest
 from meritree.search.strategy import Strategy
 from meritree.search.swe_search import SweSearchDev, SweSearchMoatless, SweSearchPaper
@@ -122,6 +123,24 @@ def guarded(
     return Strategy("guarded", selector, Mean(), Unlimited(), max_depth, temperature=temperature)
 
 
+def i_mcts(
+    *,
+    c: float = 2.0,
+    c_v: float = 0.2,
+    children: int = 5,
+    channel: str = "",
+    max_depth: int | None = None,
+) -> Strategy:
+    """I-MCTS's hybrid reward schedule and global UCT; five children at a time, as published.
+
+    Where that leaves nothing to expand, the number of children doubles. For worlds that judge
+    each state as it is reached; `introspective.introspective_search` tries fewer states than it
+    proposes.
+    """
+    selector = GlobalUct(c, c_v, children, channel)
+    return Strategy("i-mcts", selector, Mean(), Doubling(children), max_depth)
+
+
 STRATEGIES: Mapping[str, Callable[..., Strategy]] = MappingProxyType(
     {
         "linear": linear,
@@ -135,6 +154,7 @@ STRATEGIES: Mapping[str, Callable[..., Strategy]] = MappingProxyType(
         "swe-search-moatless": swe_search_moatless,
         "ab-mcts": ab_mcts,
         "guarded": guarded,
+        "i-mcts": i_mcts,
     }
 )
 """Strategy factories by name; every parameter has a default."""

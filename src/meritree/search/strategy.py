@@ -49,5 +49,11 @@ class Strategy:
     def __post_init__(self) -> None:
         if self.max_depth is not None and self.max_depth < 1:
             raise BadInput(f"max_depth={self.max_depth}: must be at least 1, or None for no limit")
+        takes_unvisited = getattr(self.selector, "takes_unvisited", False)
+        if not (self.backup.counts_estimates or takes_unvisited):
+            raise BadInput(
+                f"strategy {self.name}: backup {type(self.backup).__name__} leaves new nodes "
+                f"unvisited, which {type(self.selector).__name__} cannot score; take GlobalUct"
+            )
         if not 0.0 <= self.temperature < math.inf:
             raise BadInput(f"temperature={self.temperature}: must be a finite number >= 0")

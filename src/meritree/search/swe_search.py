@@ -151,7 +151,7 @@ class SweSearchDev:
         rewards = [reward_of(child.own) for child in children]
         if self.reward_threshold is not None and any(x >= self.reward_threshold for x in rewards):
             return None
-        if sum(_finished(child) for child in children) > 2:
+        if sum(is_finished(child) for child in children) > 2:
             return None
         score = r - 0.8 * math.sqrt(d)
         if rewards:
@@ -242,7 +242,7 @@ class MoatlessScorer:
     def score(self, tree: Tree, node: Node) -> float:
         """A bound: N(s) is taken `later`, similarities not yet computed as 0."""
         score = self._fixed(tree, node)
-        if self._set.diversity and _features(node).files:
+        if self._set.diversity and features_of(node).files:
             score += self._set.diversity * self._diversity.upper(node)
         if node.parent >= 0:
             log_n = math.log(later(tree.raw[node.parent].visits, _FINE))
@@ -251,7 +251,7 @@ class MoatlessScorer:
 
     def sharpen(self, tree: Tree, node: Node) -> tuple[float, float, bool]:
         """A few more similarities, or the score if all are known."""
-        compares = bool(self._set.diversity and _features(node).files)
+        compares = bool(self._set.diversity and features_of(node).files)
         exact = not compares or not self._diversity.refine(tree, node)
         fixed = self._fixed(tree, node)
         if compares:
@@ -263,6 +263,12 @@ class MoatlessScorer:
         if not exact:
             return bound, bound, False
         return fixed + self._set.exploration * math.sqrt(log_n / n), bound, True
+
+    def diversity_of(self, tree: Tree, node: Node) -> float:
+        """1 - mean similarity to the expanded nodes, exactly."""
+        while self._diversity.refine(tree, node):
+            pass
+        return self._diversity.upper(node)
 
     def _reward(self, node: Node) -> float:
         return reward_of(node.own) if node.parent >= 0 else self._set.root_reward
@@ -299,30 +305,30 @@ class MoatlessScorer:
         score = 0.0
         rewards = [reward_of(child.own) for child in children]
         only_bad = len(children) == 1 and rewards[0] <= 0.0
-        if r >= 50.0 and only_bad and _features(children[0]).action_kind in self._set.correctable:
+        if r >= 50.0 and only_bad and features_of(children[0]).action_kind in self._set.correctable:
             score += 5.0 * (r - rewards[0])
         if max(rewards) >= 75.0:
             score -= 5.0
         counts: dict[str, int] = {}
         for child in children:
-            kind = _features(child).action_kind
+            kind = features_of(child).action_kind
             if kind:
                 counts[kind] = counts.get(kind, 0) + 1
         return score - 50.0 * sum((count - 1) ** 2 for count in counts.values())
 
     def _world_terms(self, node: Node, parent: Node | None) -> float:
-        features, score = _features(node), 0.0
-        if node.id in self._on_finished and _patched(node):
+        features, score = features_of(node), 0.0
+        if node.id in self._on_finished and is_patched(node):
             score -= 50.0
         if features.expects_correction and not (
-            parent is not None and _features(parent).expects_correction
+            parent is not None and features_of(parent).expects_correction
         ):
             score += 50.0 / (1.0 + node.expansions**2)
         return score
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:
         raw = tree.raw
-        if _finished(node) and reward_of(node.own) >= 100.0:
+        if is_finished(node) and reward_of(node.own) >= 100.0:
             above = node.parent
             while above >= 0 and above not in self._on_finished:
                 self._on_finished.add(above)
@@ -341,15 +347,18 @@ class MoatlessScorer:
         return outgrown(tree, node, _FINE)
 
 
-def _features(node: Node) -> SweFeatures:
+def features_of(node: Node) -> SweFeatures:
+    """What is known of a state; nothing where nobody said anything."""
     return node.features if isinstance(node.features, SweFeatures) else _NO_FEATURES
 
 
-def _finished(node: Node) -> bool:
-    finished = _features(node).finished
+def is_finished(node: Node) -> bool:
+    """The state is an end: as was said, else where the world ends."""
+    finished = features_of(node).finished
     return node.terminal if finished is None else finished
 
 
-def _patched(node: Node) -> bool:
-    patched = _features(node).patched
+def is_patched(node: Node) -> bool:
+    """The state differs from the root's: as was said, else below the root."""
+    patched = features_of(node).patched
     return node.depth > 0 if patched is None else patched

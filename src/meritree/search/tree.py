@@ -10,7 +10,7 @@ import sys
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from meritree.errors import MeritreeError
 from meritree.value.estimate import Estimate
@@ -58,7 +58,8 @@ class Node:
         solved: True solved, False failed, None undecided.
         decided: children (aliases included) that count towards `solved`: failed ones of an OR
             node, solved ones of an AND node; -1 when one child decided the node alone.
-        visits: evaluations in the subtree, this node's own included; >= 1.
+        visits: evaluations in the subtree, this node's own included; >= 1 (0 is possible only
+            where the backup counts observations alone).
         total: sum of the values backed up, as the strategy's backup defines it.
         weight: second sum, used by the Lehmer mean only.
         best: best value backed up.
@@ -187,6 +188,8 @@ class Alias(NamedTuple):
 class Statistics(Protocol):
     """The part of a backup that rebuilds subtree statistics from scratch (see `backups`)."""
 
+    counts_estimates: ClassVar[bool]
+
     def begin(self, node: Node) -> None: ...
     def fold(self, node: Node, value: float) -> float: ...
     def merge(self, parent: Node, child: Node) -> None: ...
@@ -254,9 +257,10 @@ class Tree:
         for node in raw:
             backup.begin(node)
         for alias in self.aliases:
-            parent = raw[alias.parent]
-            parent.visits += 1
-            backup.fold(parent, alias.value)
+            if backup.counts_estimates:
+                parent = raw[alias.parent]
+                parent.visits += 1
+                backup.fold(parent, alias.value)
         for node in reversed(raw):
             backup.finish(node)
             if node.parent >= 0:

@@ -56,12 +56,14 @@ class View(Generic[S, A]):
         depth: actions from the root.
         proposed: what was proposed here before, oldest first.
         children: values of the children told so far, with the actions that led to them.
+        report: how the state itself was judged, channels and reasons; None where it is not known.
     """
 
     state: S
     depth: int
     proposed: Sequence[Proposal[A]]
     children: Sequence[tuple[A, float]]
+    report: Estimate | None = None
 
 
 class World(Protocol[S, A_contra]):

@@ -203,12 +203,12 @@ class CodeSearch:
                 return None
             proposed = self._propose(ticket)
             if proposed is None:
-                self._record("exhausted", {"ticket": ticket.id})
+                self._record("exhausted", {"ticket": ticket.id, "node": ticket.node})
                 self.tree.tell(ticket, EXHAUSTED)
                 continue
             key, files = proposed
             if self.tree.tree.find(key) is not None:
-                self._record("alias", {"ticket": ticket.id, "key": key})
+                self._record("alias", self._alias_payload(ticket))
                 self._alias(ticket)
                 continue
             try:
@@ -348,6 +348,15 @@ class CodeSearch:
         if self.events is not None:
             self.events.append(kind, payload)
 
+    def _alias_payload(self, ticket: Ticket) -> dict[str, Any]:
+        proposed, key = self._proposals[ticket.id]
+        return {
+            "ticket": ticket.id,
+            "key": key,
+            "node": ticket.node,
+            "probability": proposed.probability,
+        }
+
     def _step_payload(self, ticket: Ticket) -> dict[str, Any]:
         proposed, key = self._proposals[ticket.id]
         edit = proposed.edit
@@ -356,6 +365,7 @@ class CodeSearch:
             "node": ticket.node,
             "key": key,
             "probability": proposed.probability,
+            "next_prior": self.tree.tree.raw[ticket.node].next_prior,  # as the selector read it
             "edit": {
                 "path": edit.path,
                 "line": edit.line,

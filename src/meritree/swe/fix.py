@@ -19,6 +19,7 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
+from meritree.search.terms import next_priors
 from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
@@ -192,7 +193,7 @@ class _Run:
             self._on_step,
         )  # fmt: skip
         self.search = search
-        if not past:  # for whoever reads the journal
+        if not any(kind == "root" for kind, _ in events):  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
         ended = next((payload for kind, payload in events if kind == "search-ended"), None)
         if ended is not None:
@@ -203,7 +204,11 @@ class _Run:
         go_on(search, past, self.folder)
         self.journal.append(
             "search-ended",
-            {"because": search.stopped_because, "seconds_so_far": self._seconds()},
+            {
+                "because": search.stopped_because,
+                "seconds_so_far": self._seconds(),
+                "next_priors": next_priors(search.tree),
+            },
         )
         return search
 
@@ -225,6 +230,8 @@ class _Run:
                     budget_tests=self.options.budget_tests,
                     seconds=self._seconds(),
                     budget_seconds=self.options.budget_seconds,
+                    usd=self.ledger.snapshot().spent.usd,
+                    budget_usd=self.options.budget_usd or 0.0,
                 )
             )
 

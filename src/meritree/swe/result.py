@@ -201,6 +201,7 @@ class Progress:
         best_line: rationales on the path from the root to the best node.
         found: patches that passed in the search so far.
         node: what the latest step added, if any: id, parent id, rationale, value.
+        usd, budget_usd: money for models, in US dollars.
     """
 
     phase: str
@@ -214,6 +215,8 @@ class Progress:
     best_line: tuple[str, ...] = ()
     found: int = 0
     node: tuple[int, int, str, float] | None = None
+    usd: float = 0.0
+    budget_usd: float = 0.0
 
 
 Listener = Callable[[Progress], None]

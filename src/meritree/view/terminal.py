@@ -25,7 +25,8 @@ from meritree.view.words import Document
 
 REFRESH_PER_SECOND = 6
 MAX_BEST_LINE = 6  # edits of the best line that are shown, the latest ones
-PLAIN_INTERVAL = 15.0  # seconds between plain lines inside one phase
+PLAIN_INTERVAL = 15.0  # seconds between plain lines inside one phase, at first
+PLAIN_SHARE = 0.05  # later, of the time so far: a long run's log stays short
 
 PHASES = {
     "collect": "collecting the tests",
@@ -66,7 +67,8 @@ class PlainView:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.phase == self._phase and now - self._last < PLAIN_INTERVAL:
+        interval = max(PLAIN_INTERVAL, PLAIN_SHARE * progress.seconds)
+        if progress.phase == self._phase and now - self._last < interval:
             return
         self._phase, self._last = progress.phase, now
         line = f"{progress.seconds:6.1f} s  {PHASES.get(progress.phase, progress.phase)}"
@@ -75,6 +77,8 @@ class PlainView:
                 f": {progress.evaluations} of {progress.budget_tests} evaluations, "
                 f"best value {progress.best:.2f}, {_patches(progress.found)}"
             )
+            if progress.budget_usd:
+                line += f", {progress.usd:.4f} of {progress.budget_usd:g} US dollars"
         elif progress.message:
             line += f": {words.one_line(progress.message)}"
         print(line, file=sys.stderr, flush=True)
@@ -125,6 +129,7 @@ def _budgets(progress: Progress, seconds: float) -> Table:
     for name, used, budget, shown in (
         ("evaluations", progress.evaluations, progress.budget_tests, f"{progress.evaluations}"),
         ("seconds", seconds, progress.budget_seconds, f"{seconds:.1f}"),
+        ("US dollars", progress.usd, progress.budget_usd, f"{progress.usd:.4f}"),
     ):
         if budget:
             bar = ProgressBar(total=float(budget), completed=min(used, budget), width=32)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
+_NO_NUMBERS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,21 @@ class TreeNode:
     Attributes:
         id: number in the order of making; the root has the smallest.
         parent: id of the parent, None for the root.
-        label: what the edit does, in words.
+        label: what the action does, in words.
         value: its value in [0, 1].
         visits: how often the search went through it (at least 1).
-        kind: ``root``, ``edit``, ``passed`` (its patch passes in the search) or ``verified``.
+        kind: ``root``, ``passed`` (its patch passes in the search), ``verified``, else what
+            sort of action led here: ``edit``, ``view``, ``search``, ...
         channels: channel -> value in [0, 1].
         reasons: channel -> why, in words.
+        action: short name of the action (an edit's template, a tool's name).
+        place: where it acts (``path:line``), may be empty.
+        observation: what came back, in words.
+        diff: change against the parent as text, empty where none is known (yet).
+        prior: the policy's probability of the action, None where unknown.
+        at: candidate evaluations spent when it was judged.
+        time: seconds since the run began.
+        cost: what it cost: ``seconds``, ``tokens``, ``usd``, ...
     """
 
     id: int
@@ -33,8 +43,16 @@ class TreeNode:
     value: float
     visits: int = 1
     kind: str = "edit"
-    channels: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    channels: Mapping[str, float] = field(default_factory=lambda: _NO_NUMBERS)
     reasons: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    action: str = ""
+    place: str = ""
+    observation: str = ""
+    diff: str = ""
+    prior: float | None = None
+    at: int = 0
+    time: float = 0.0
+    cost: Mapping[str, float] = field(default_factory=lambda: _NO_NUMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +77,15 @@ class SearchTreeView:
         return self.nodes[self.best[0]] if self.best else None
 
 
-def build_tree(nodes: Iterable[TreeNode], best: int | None = None) -> SearchTreeView:
+def build_tree(
+    nodes: Iterable[TreeNode],
+    best: int | None = None,
+    repeats: Mapping[int, int] = MappingProxyType({}),
+) -> SearchTreeView:
     """Put nodes together; nodes whose parent is unknown are left out.
 
-    Visits are counted here: a node's visits are at least the number of nodes below it plus 1.
+    Visits are counted here: a node's visits are at least the number of nodes below it plus 1,
+    plus ``repeats``: how often an expansion of it led to a state already known.
     ``best`` names the best node; without it the one of the highest value is taken (the earliest
     on a tie).
     """
@@ -72,7 +95,7 @@ def build_tree(nodes: Iterable[TreeNode], best: int | None = None) -> SearchTree
             known[node.id] = replace(node, kind="root")
         elif node.parent in known and node.id not in known:
             known[node.id] = node
-    below = dict.fromkeys(known, 1)
+    below = {key: 1 + repeats.get(key, 0) for key in known}
     children: dict[int, list[int]] = {}
     for node in reversed(known.values()):
         if node.parent is not None:

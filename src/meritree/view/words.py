@@ -99,6 +99,38 @@ def resume_command(document: Document) -> str:
     return f"meritree resume {shlex.quote(str(document['out']))}"
 
 
+SANDBOX_WORDS: Mapping[str, str] = {
+    "bubblewrap": "no network, no files but the scratch copy and the interpreter, own processes",
+    "landlock": "no network, no files but the scratch copy and the interpreter (kernel rules)",
+    "rlimits": "only limits on memory, time and processes: files and network are within reach",
+}
+
+
+def ledger_rows(document: Document, spent: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """(what, spent, allowed) of a run; ``spent`` are sums over its steps, by name."""
+    settings = document.get("settings", {})
+    rows = [
+        ("candidate evaluations", f"{document['evaluations']}", _limit(settings, "budget_tests")),
+        ("seconds in all", f"{document['seconds']:.1f}", _limit(settings, "budget_seconds")),
+        (
+            "US dollars",
+            f"{document.get('usd') or spent.get('usd', 0.0):.4g}",
+            _limit(settings, "budget_usd"),
+        ),
+    ]
+    if spent.get("seconds"):
+        rows.append(("seconds of tests and tools", f"{spent['seconds']:.1f}", "-"))
+    tokens = document.get("tokens") or spent.get("tokens")
+    if tokens:
+        rows.append(("tokens", f"{tokens:.0f}", _limit(settings, "budget_tokens")))
+    return rows
+
+
+def _limit(settings: Mapping[str, Any], name: str) -> str:
+    limit = settings.get(name)
+    return f"{limit:g}" if isinstance(limit, int | float) else "-"
+
+
 _REPRODUCE = (
     ("test_command", "--test"),
     ("python", "--python"),
@@ -110,6 +142,7 @@ _REPRODUCE = (
     ("strategy", "--strategy"),
     ("budget_tests", "--budget-tests"),
     ("budget_seconds", "--budget-seconds"),
+    ("budget_usd", "--budget-usd"),
     ("workers", "--workers"),
     ("seed", "--seed"),
     ("sandbox", "--sandbox"),

@@ -115,7 +115,8 @@ def models(settings: Mapping[str, Any], agent: Agent, seed: int) -> Models:
     Raises:
         BadInput: the settings name an address that is none.
     """
-    from meritree.swe.agent.repair_model import ErringModel, NoisyValueModel, RepairModel
+    from meritree.swe.agent.noise import ErringModel, NoisyValueModel
+    from meritree.swe.agent.repair_model import RepairModel
 
     value: Model | None = None
     if settings["model"]:

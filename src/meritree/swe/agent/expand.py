@@ -13,12 +13,13 @@ from typing import Any
 from meritree.errors import BudgetExceeded, HarnessError, MeritreeError
 from meritree.respond.codec import encode_reply
 from meritree.respond.data import Reply, Request
+from meritree.respond.errors import PromptTooLong
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger
 from meritree.swe.agent import actions as act
 from meritree.swe.agent.codec import decode_tested, encode_observation, encode_tested
 from meritree.swe.agent.looking import Observation
-from meritree.swe.agent.policy import UNUSABLE, AgentPolicy, Ask
+from meritree.swe.agent.policy import UNUSABLE, AgentPolicy, Ask, Proposal
 from meritree.swe.agent.reports import outcome_words, result_words, results_words
 from meritree.swe.agent.situation import Situation
 from meritree.swe.agent.state import AgentState, Expanded, Task, Tested
@@ -36,6 +37,7 @@ from meritree.swe.testing.types import Outcome
 from meritree.swe.value import Facts, ValueWeights, judge
 from meritree.value.estimate import Cost, Estimate
 
+_MOST_HALVED = 4
 Record = Callable[[str, dict[str, Any]], None]
 
 
@@ -45,6 +47,7 @@ class Expander:
 
     Attributes:
         known: node of a key, and of a tree of files, if the tree holds one (else None).
+        known_outcome: what the tests said of the same files before.
         steps: labels on the way to a node.
         suspected: whether lines of files are among those that the failing tests lead to.
     """
@@ -58,6 +61,7 @@ class Expander:
     task: str
     known_key: Callable[[str], bool]
     node_with_files: Callable[[str], str | None]
+    known_outcome: Callable[[Situation], Outcome | None]
     steps: Callable[[int], tuple[str, ...]]
     path_facts: Callable[[int], Facts]
     suspected: Callable[[Mapping[str, tuple[int, int]]], bool]
@@ -65,6 +69,7 @@ class Expander:
     value_agent: ValueAgent = field(default_factory=ValueAgent)
     weights: AgentWeights = field(default_factory=AgentWeights)
     execution_weights: ValueWeights = field(default_factory=ValueWeights)
+    halved: int = 0  # how often prompts had to be halved to fit the model's context
 
     def expand(self, task: Task, desk: Desk) -> Expanded:
         """Carry one expansion out.
@@ -73,13 +78,25 @@ class Expander:
             ModelError: a model cannot be asked at all (wrong key, dead endpoint, ...).
         """
         try:
-            proposal = self.policy.propose(self._asker(task, "agent", self.model), task.request)
+            proposal = self._proposed(task)
             if proposal.action is None:
                 return self._without_action(task, proposal.complaints, proposal.said)
             done = self._done(task, proposal.action, proposal.said)
             return done if done.alias else self._judged(task, desk, done)
         except BudgetExceeded as stop:
             return Expanded(task.ticket, stopped=str(stop))
+
+    def _proposed(self, task: Task) -> Proposal:
+        """The model's proposal; a prompt beyond its context is halved, for later ones too."""
+        ask = self._asker(task, "agent", self.model)
+        while True:
+            halved = self.halved
+            try:
+                return self.policy.propose(ask, task.request(halved))
+            except PromptTooLong:
+                if halved >= _MOST_HALVED:
+                    raise
+                self.halved = max(self.halved, halved + 1)
 
     # ---- asking -----------------------------------------------------------------------
 
@@ -115,7 +132,7 @@ class Expander:
         complaint = complaints[-1] if complaints else "no reply"
         observation = Observation(complaint, expects_correction=True)
         state = task.state
-        key = f"{state.key}:none:{task.ticket.id}"
+        key = f"{state.key}{task.chain}:none:{task.ticket.id}"
         self._note_step(task, key, None, said, observation, state.situation)
         case = self._case(task, None, observation, state.situation, state.execution, None)
         estimate = Estimate(0.0, channels={"rules": 0.0}, reasons={"rules": by_rules(case)[1]})
@@ -132,7 +149,8 @@ class Expander:
         step = self.workspace.perform(state.situation, action)
         situation, observation = step.situation, step.observation
         ends = isinstance(action, act.Finish | act.Reject)
-        key = f"{situation.key}:{act.name_of(action)}" if ends else situation.key
+        key = f"{situation.key}{task.chain}"
+        key = f"{key}:{act.name_of(action)}" if ends else key
         corrections = state.corrections + 1 if observation.expects_correction else 0
         made = Expanded(
             task.ticket, key, action, said, situation, observation, terminal=ends,
@@ -140,7 +158,7 @@ class Expander:
         )  # fmt: skip
         other = key if self.known_key(key) else None
         if other is None and situation.tree != state.situation.tree:
-            other = self.node_with_files(situation.tree)
+            other = self.node_with_files(situation.tree + task.chain)
         if other is not None:
             self.record(
                 "alias",
@@ -203,8 +221,14 @@ class Expander:
         settled = case.outcome is not None and (case.outcome.passed_all or case.outcome.invalid)
         if settled or case.observation.expects_correction or isinstance(case.action, act.Reject):
             return None
-        request = self.value_agent.request(case, task.seed)
-        return self.value_agent.judge(self._asker(task, "value", self.value_model), request)
+        ask = self._asker(task, "value", self.value_model)
+        for halved in range(_MOST_HALVED + 1):
+            agent = replace(self.value_agent, tokens=self.value_agent.tokens >> halved)
+            try:
+                return agent.judge(ask, agent.request(case, task.seed))
+            except PromptTooLong as error:
+                reason = str(error)
+        return Verdict(None, f"no value: {reason}")
 
     def _case(
         self, task: Task, action: act.Action | None, observation: Observation,
@@ -290,6 +314,10 @@ class Expander:
         if not situation.changes and bench.reference is not None:
             outcome = Outcome(False, bench.reference.results)
             return Tested(_with(seen, outcome_words(outcome, bench.targets, {})), outcome)
+        known = self.known_outcome(situation)
+        if known is not None:  # another attempt came to the same files: nothing is run twice
+            words = outcome_words(known, bench.targets, _before(bench))
+            return Tested(_with(seen, words), known)
         self._reserved()
         try:
             found = desk.outcome(situation)

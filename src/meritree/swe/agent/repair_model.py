@@ -7,22 +7,18 @@ order and by several at once; it knows only what an agent of flesh or silicon wo
 from __future__ import annotations
 
 import hashlib
-import random
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from itertools import islice
-from typing import NamedTuple
 
 from meritree.errors import BadInput
-from meritree.respond.data import Reply, Request, ToolCall
+from meritree.respond.data import Reply, Request
 from meritree.respond.model import Model
 from meritree.respond.scripted import FunctionModel
 from meritree.run.ledger import Spending
 from meritree.swe.agent import actions as act
 from meritree.swe.agent.actions import Action, as_call
+from meritree.swe.agent.noise import ErringModel, NoisyValueModel, dice_of
 from meritree.swe.agent.transcript import Place, Transcript, transcript
 from meritree.swe.agent.value_agent import JUDGE
 from meritree.swe.edits import Edit, apply_splices
@@ -37,16 +33,15 @@ _NEAR = 0.25  # share of the top suspicion that makes a file one of them
 _CHUNK = 900  # lines asked for at once
 _EDITS = 3  # on one branch
 _REMEMBERED = 64
-_WINDOW = 64
+_WINDOW = 32  # edits that one is drawn from where a temperature is asked for
 
 
 class RepairModel:
     """Views the suspected files, then edits in the repair policy's order of probability.
 
-    Skips what hindsight says was tried; gives a branch up whose edit changed nothing; finishes
-    when the tests pass. Asked for a value (tool ``judge``), it says what the tests say. At a
-    temperature T > 0 it draws one of the next `_WINDOW` edits with probability ~ P^(1 / T), by
-    the request's seed.
+    Skips what hindsight says was tried; draws by probability where a temperature is given; gives
+    a branch up whose edit changed nothing; finishes when the tests pass. Asked for a value (tool
+    ``judge``), it says what the tests say.
     """
 
     def __init__(self, name: str = "repair") -> None:
@@ -80,29 +75,41 @@ class RepairModel:
             return "The failing tests lead here.", viewing
         if not seen.places:
             return "Nothing says where to look.", act.Reject("the task names no place in the code")
-        temperature = request.temperature or 0.0
-        following = list(islice(self._untried(seen), _WINDOW if temperature > 0 else 1))
-        if not following:
+        following = self._untried(seen, request)
+        if following is None and not seen.files:  # what was viewed elsewhere is not known here
+            place = seen.places[0]
+            return "I look again.", act.View(place.path, 1, _CHUNK)
+        if following is None:
             return "Every edit was tried.", act.Reject("every edit that I know was tried here")
-        chosen = following[0]
-        if temperature > 0:
-            weights = [max(one.probability, 1e-12) ** (1.0 / temperature) for one in following]
-            (chosen,) = _dice(request, 0).choices(following, weights)
-        return chosen.edit.rationale, chosen.action
+        return following
 
-    def _untried(self, seen: Transcript) -> Iterator[_Known]:
-        """Edits that were not tried, most probable first; lessons not shown count too."""
+    def _untried(self, seen: Transcript, request: Request) -> tuple[str, Action] | None:
+        """The most probable edit that was not tried, or one drawn by the temperature.
+
+        Lessons that are counted and not shown count too.
+        """
         known = {action for action in seen.tried.actions if isinstance(action, act.Replace)}
         hidden = seen.tried.count - len(seen.tried.actions)
-        for one in self._edits(seen):
-            if one.action in known:
+        drawn: list[tuple[Edit, act.Replace, float]] = []
+        wanted = _WINDOW if request.temperature else 1
+        for edit, action, probability in self._edits(seen):
+            if action in known:
                 continue
             if hidden > 0:
                 hidden -= 1
                 continue
-            yield one
+            drawn.append((edit, action, probability))
+            if len(drawn) == wanted:
+                break
+        if not drawn:
+            return None
+        edit, action, _ = drawn[0]
+        if request.temperature:
+            weights = [max(p, 1e-12) ** (1 / request.temperature) for _, _, p in drawn]
+            edit, action, _ = dice_of(request, 0).choices(drawn, weights)[0]
+        return edit.rationale, action
 
-    def _edits(self, seen: Transcript) -> Iterator[_Known]:
+    def _edits(self, seen: Transcript) -> Iterator[tuple[Edit, act.Replace, float]]:
         sources = seen.sources()
         name = hashlib.sha256(repr((sorted(sources.items()), seen.task)).encode()).hexdigest()
         with self._mutex:
@@ -113,18 +120,12 @@ class RepairModel:
         return proposals.all()
 
 
-class _Known(NamedTuple):
-    edit: Edit
-    action: act.Replace
-    probability: float
-
-
 class _Proposals:
     """The edits of one state of the files, made when they are asked for."""
 
     def __init__(self, seen: Transcript, sources: Mapping[str, str]) -> None:
         self._sources = sources
-        self._found: list[_Known] = []
+        self._found: list[tuple[Edit, act.Replace, float]] = []
         self._mutex = threading.Lock()
         kinds = tuple(dict.fromkeys(kind for kind, _ in seen.exceptions if kind))
         messages = tuple(message for _, message in seen.exceptions if message)
@@ -142,7 +143,7 @@ class _Proposals:
             signs=FailureSigns(kinds, messages, tuple(seen.expected)),
         )
 
-    def all(self) -> Iterator[_Known]:
+    def all(self) -> Iterator[tuple[Edit, act.Replace, float]]:
         """In order of probability."""
         place = 0
         while True:
@@ -157,7 +158,7 @@ class _Proposals:
         while (proposal := self._policy.propose({}, "")) is not None:
             action = as_replacement(proposal.edit, self._sources[proposal.edit.path])
             if action is not None:
-                self._found.append(_Known(proposal.edit, action, proposal.probability))
+                self._found.append((proposal.edit, action, proposal.probability))
                 return True
         return False
 
@@ -223,147 +224,6 @@ def _to_view(seen: Transcript) -> act.View | None:
         if start and action not in tried:
             return action
     return None
-
-
-def _dice(request: Request, seed: int) -> random.Random:
-    """Chance that depends on the question alone."""
-    said = repr([(one.role, one.text, [c.raw for c in one.tool_calls]) for one in request.messages])
-    return random.Random(f"{seed}:{request.seed}:{said}")
-
-
-class ErringModel:
-    """A model that sometimes does something wrong: for studies and for trying the search.
-
-    Args:
-        model: who replies.
-        wrong: share of replies that are actions without sense.
-        malformed: share whose call is none.
-        silent: share that are empty.
-        seed: the same conversation and seed, the same slip.
-    """
-
-    def __init__(
-        self, model: Model, *, wrong: float = 0.0, malformed: float = 0.0, silent: float = 0.0,
-        seed: int = 0,
-    ) -> None:  # fmt: skip
-        if min(wrong, malformed, silent) < 0 or wrong + malformed + silent > 1:
-            raise BadInput("rates of wrong, malformed and silent replies must be 0 to 1 together")
-        self.name = f"erring-{model.name}"
-        self._model = model
-        self._rates = (wrong, malformed, silent)
-        self._seed = seed
-
-    def upper_bound(self, request: Request) -> Spending:
-        """As of the model."""
-        return self._model.upper_bound(request)
-
-    def ask(self, request: Request) -> Reply:
-        """The model's reply, or a slip."""
-        reply = self._model.ask(request)
-        dice = _dice(request, self._seed)
-        roll = dice.random()
-        for rate, slip in zip(self._rates, (_wrong, _malformed, _silent), strict=True):
-            if roll < rate:
-                return slip(reply, dice)
-            roll -= rate
-        return reply
-
-
-def _wrong(reply: Reply, dice: random.Random) -> Reply:
-    call = reply.tool_calls[0] if reply.tool_calls else as_call(act.Plan(reply.text), "call_0")
-    given = dict(call.arguments)
-    wrongs: list[Callable[[], Action]] = [
-        lambda: act.FindText(f"nothing like {dice.randrange(10**6)}"),
-        lambda: act.View(f"missing_{dice.randrange(1000)}.py"),
-        lambda: act.Plan(f"Look elsewhere, attempt {dice.randrange(10**6)}."),
-    ]
-    if call.name == "replace":
-        path, old, new = str(given["path"]), str(given["old"]), str(given["new"])
-        wrongs = [
-            lambda: act.Replace(path, f"{old} ", new),
-            lambda: act.Replace(path, old, f"{old}\n"),
-            lambda: act.Replace(path, old, new[: len(new) // 2]),
-        ]
-    return replace(reply, tool_calls=(as_call(dice.choice(wrongs)(), call.id),))
-
-
-def _malformed(reply: Reply, dice: random.Random) -> Reply:
-    call = reply.tool_calls[0] if reply.tool_calls else ToolCall("call_0", "plan")
-    broken = dice.choice(
-        [
-            ToolCall(call.id, f"{call.name}s", call.arguments, call.raw),
-            ToolCall(call.id, call.name, {}, "{}"),
-            ToolCall(call.id, call.name, {**call.arguments, "path": 7}, '{"path": 7}'),
-        ]
-    )
-    return replace(reply, tool_calls=(broken,))
-
-
-def _silent(reply: Reply, dice: random.Random) -> Reply:
-    return replace(reply, text="", tool_calls=())
-
-
-_PASSING = re.compile(r"(\d+) of (\d+) target tests? pass")
-
-
-class NoisyValueModel:
-    """A value model that knows what the tests say, with a bias and noise of chosen size.
-
-    Args:
-        bias: added to every value, on the scale of -100 to 100.
-        noise: standard deviation of a Gaussian added to it.
-        seed: the same conversation and seed, the same noise.
-    """
-
-    def __init__(
-        self, bias: float = 0.0, noise: float = 0.0, seed: int = 0, name: str = "noisy-value"
-    ) -> None:
-        if noise < 0:
-            raise BadInput(f"noise of {noise}: must be 0 or more")
-        self.name = name
-        self._bias, self._noise, self._seed = bias, noise, seed
-        self._inner = FunctionModel(self._replied, name)
-
-    def ask(self, request: Request) -> Reply:
-        """A call of ``judge``."""
-        return self._inner.ask(request)
-
-    def upper_bound(self, request: Request) -> Spending:
-        """The prompt's bound and ``max_tokens``, for no money."""
-        return self._inner.upper_bound(request)
-
-    def _replied(self, request: Request) -> Reply:
-        text = request.messages[-1].text if request.messages else ""
-        value, why = _rated(text)
-        noise = _dice(request, self._seed).gauss(0.0, self._noise) if self._noise else 0.0
-        number = round(min(100.0, max(-100.0, value + self._bias + noise)))
-        given = {"explanation": why, "value": number}
-        return Reply("", (ToolCall("call_value", JUDGE.name, given, _json(given)),))
-
-
-def _json(given: Mapping[str, object]) -> str:
-    import json
-
-    return json.dumps(given)
-
-
-def _rated(question: str) -> tuple[float, str]:
-    """A value in [-100, 100] from what the question says of the tests."""
-    shown = question.partition("# What it showed")[2]
-    tests = question.partition("# What the tests say")[2].partition("# The patch now")[0]
-    patched = "no change" not in question.rpartition("# The patch now")[2]
-    if "cannot be loaded" in shown:
-        return -100.0, "the code cannot be loaded"
-    if "It breaks tests" in shown or "breaks " in tests:
-        return -60.0, "it breaks tests that passed"
-    if found := _PASSING.search(tests):
-        share = int(found[1]) / max(1, int(found[2]))
-        if not patched:
-            return 20.0, "nothing is changed yet"
-        if share == 0.0 and "fails exactly as before" in tests:
-            return -40.0, "the tests fail as before"
-        return -20.0 + 120.0 * share, f"{found[1]} of {found[2]} target tests pass"
-    return 0.0, "no test says anything"
 
 
 def repair_kinds() -> Mapping[str, Callable[[str, int], Model]]:

@@ -7,12 +7,12 @@ asking anybody again, and goes on.
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from meritree.respond.data import Request
 from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
 from meritree.swe.agent.actions import decode, tools
 from meritree.swe.agent.codec import encode_estimate
@@ -25,8 +25,10 @@ from meritree.swe.agent.recorded import EVENTS, other_version, recorded_step, sp
 from meritree.swe.agent.situation import Situation
 from meritree.swe.agent.state import AgentState, Expanded, Task
 from meritree.swe.agent.trials import Desk
+from meritree.swe.agent.workers import Workers
 from meritree.swe.code_search import Events
 from meritree.swe.edits import Edit
+from meritree.swe.testing.types import Outcome
 from meritree.value.estimate import Estimate
 
 _SIBLING_PRIOR = 0.5  # a node's next proposal, as against the one before it
@@ -47,7 +49,7 @@ class AgentLimits:
     """
 
     most_found: int = 5
-    patience: int = 20
+    patience: int = 8
     idle: int = 3
     context_tokens: int = 32_000
     hindsight: bool = True
@@ -55,9 +57,21 @@ class AgentLimits:
     lesson_tokens: int = 4_000
 
 
+def files_and_tests(situation: Situation) -> str:
+    """What an outcome of tests depends on."""
+    return f"{situation.tree} {sorted(situation.tests.items())}"
+
+
 @dataclass(slots=True)
 class AgentSearch:
-    """A running search; `run` returns when it ended, state stays for inspection."""
+    """A running search; `run` returns when it ended, state stays for inspection.
+
+    Attributes:
+        separate: each expansion of the root begins an attempt with nodes of its own (chains);
+            else equal situations are one node.
+        independent: attempts are not told of each other.
+        outcomes: of files (and own tests) that were judged.
+    """
 
     tree: SearchTree
     expander: Expander
@@ -66,6 +80,9 @@ class AgentSearch:
     events: Events | None = None
     on_step: Callable[[AgentSearch, int], None] | None = None
     seed: int = 0
+    separate: bool = False
+    independent: bool = False
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
     states: dict[int, AgentState] = field(default_factory=dict)
     found: list[int] = field(default_factory=list)
     evaluations: int = 0
@@ -145,7 +162,7 @@ class AgentSearch:
             while (task := self._start_one()) is not None:
                 self._finish(self.expander.expand(task, self.desks[0]))
             return
-        with _Workers(self.desks, self.expander) as workers:
+        with Workers(self.desks, self.expander) as workers:
             running: dict[Future[Expanded], Ticket] = {}
             while True:
                 while len(running) < len(self.desks):
@@ -180,14 +197,24 @@ class AgentSearch:
         chain = self.chain(ticket.node)
         turns = [Turn(s.said, s.action, s.observation.text) for s in chain]
         lessons = ""
-        if self.limits.hindsight:
+        if self.limits.hindsight and not self.independent:
             lessons = told(self._tried(ticket.node), 4 * self.limits.lesson_tokens)
-        messages = conversation(
-            self.expander.task, turns, lessons, tokens=self.limits.context_tokens, tools=tools()
-        )
         seed = (self.seed * 1_000_003 + ticket.id) % (1 << 31)
-        request = self.expander.policy.request(messages, seed)
-        return Task(ticket, self.states[ticket.node], request, seed)
+
+        def request(halved: int) -> Request:
+            messages = conversation(
+                self.expander.task, turns, lessons[: 4 * self.limits.context_tokens >> halved],
+                tokens=self.limits.context_tokens >> halved, tools=tools(),
+            )  # fmt: skip
+            return self.expander.policy.request(messages, seed)
+
+        return Task(ticket, self.states[ticket.node], request, seed, self._chain(ticket))
+
+    def _chain(self, ticket: Ticket) -> str:
+        """The attempt that an expansion belongs to."""
+        if not self.separate:
+            return ""
+        return f"@{ticket.id}" if ticket.node == 0 else self.states[ticket.node].chain
 
     def _tried(self, node: int) -> list[Lesson]:
         """What was tried here, and which edits parallel branches made to the same files."""
@@ -271,6 +298,7 @@ class AgentSearch:
             made.said,
             found_at=self.evaluations,
             corrections=made.corrections,
+            chain=self._chain(made.ticket),
         )  # fmt: skip
         facts = features_of(
             parent, made.action, made.observation, situation, self.expander.workspace
@@ -280,7 +308,9 @@ class AgentSearch:
 
     def _add(self, node: int, state: AgentState, made: Expanded) -> None:
         self.states[node] = state
-        self._by_files.setdefault(state.situation.tree, node)
+        self._by_files.setdefault(state.situation.tree + state.chain, node)
+        if made.outcome is not None:
+            self.outcomes[files_and_tests(state.situation)] = made.outcome
         if state.estimate.mean > self.states[self._best].estimate.mean:
             self._best = node
         if made.passed and all(
@@ -360,33 +390,6 @@ class AgentSearch:
         """Go on with the expansions that a killed run had begun; its replies are used."""
         for task in waiting:
             self._finish(self.expander.expand(task, self.desks[0]))
-
-
-class _Workers:
-    """Threads that each own one desk."""
-
-    def __init__(self, desks: Sequence[Desk], expander: Expander) -> None:
-        self._free: queue.SimpleQueue[Desk] = queue.SimpleQueue()
-        for desk in desks:
-            self._free.put(desk)
-        self._expander = expander
-        self._pool = ThreadPoolExecutor(len(desks), thread_name_prefix="agent")
-
-    def __enter__(self) -> _Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def submit(self, task: Task) -> Future[Expanded]:
-        return self._pool.submit(self._expand, task)
-
-    def _expand(self, task: Task) -> Expanded:
-        desk = self._free.get()
-        try:
-            return self._expander.expand(task, desk)
-        finally:
-            self._free.put(desk)
 
 
 __all__ = ["EVENTS", "AgentLimits", "AgentSearch", "spent_in"]

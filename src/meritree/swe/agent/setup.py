@@ -15,13 +15,13 @@ from meritree.respond.ledgered import ledgered
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import SearchTree, Strategy, make_strategy
-from meritree.search.chains import Chains, Guarded
+from meritree.search.chains import Guarded
 from meritree.swe.agent.expand import Expander
 from meritree.swe.agent.facts import CORRECTABLE
 from meritree.swe.agent.policy import AgentPolicy
 from meritree.swe.agent.reports import PLACES, task_text
 from meritree.swe.agent.retrieval import Retriever
-from meritree.swe.agent.search import AgentLimits, AgentSearch
+from meritree.swe.agent.search import AgentLimits, AgentSearch, files_and_tests
 from meritree.swe.agent.situation import Files, Situation
 from meritree.swe.agent.trials import Trials
 from meritree.swe.agent.value_agent import AgentWeights, ValueAgent
@@ -36,6 +36,7 @@ from meritree.value.estimate import Estimate
 DEEPEST = 40  # steps of a branch
 _NEVER = 10**9  # as `AgentLimits.idle`
 _UNJUDGED = 0.3  # value of code that no test judges yet
+_CHAINS = frozenset({"linear", "best-of-n"})  # attempts that go on from no other's states
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     # Steps that gather context are worth less than what they lead to, and a first step is one
     # among few: neither the tolerance nor the root's share of the repair policy fits.
@@ -187,6 +188,7 @@ def new_agent_search(
             task=task_text(prepared),
             known_key=lambda key: search.knows(key),
             node_with_files=lambda tree: search.with_files(tree),
+            known_outcome=lambda situation: search.outcomes.get(files_and_tests(situation)),
             steps=lambda node: search.labels(node),
             path_facts=lambda node: _facts(search, node),
             suspected=_suspected(prepared),
@@ -195,6 +197,8 @@ def new_agent_search(
             weights=weights or AgentWeights(),
             execution_weights=execution or ValueWeights(),
         ),
+        separate=rules.name in _CHAINS,
+        independent=rules.temperature > 0,
         desks=[trials.desk(tester) for _ in range(workers)],
         limits=_for_chains(limits or AgentLimits(), rules),
         events=events,
@@ -211,10 +215,8 @@ def new_agent_search(
 
 
 def _for_chains(limits: AgentLimits, rules: Strategy) -> AgentLimits:
-    """Chains are independent: told nothing of one another, they may come to known states."""
-    if not isinstance(rules.selector, Chains | Guarded):
-        return limits
-    return replace(limits, hindsight=False, idle=_NEVER)
+    """Guarded chains share their states, so each passes through those that others have seen."""
+    return replace(limits, idle=_NEVER) if isinstance(rules.selector, Guarded) else limits
 
 
 def _test_folder(test_files: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ class AgentState:
         found_at: evaluations spent when it was judged.
         corrections: steps in a row that asked for a correction.
         idle: expansions in a row that led nowhere new.
+        chain: which independent attempt it belongs to; empty where equal situations are one.
     """
 
     key: str
@@ -50,6 +51,7 @@ class AgentState:
     found_at: int = 0
     corrections: int = 0
     idle: int = 0
+    chain: str = ""
     features: SweFeatures = field(default_factory=SweFeatures)
 
     @property
@@ -101,12 +103,19 @@ class Recorded:
 
 @dataclass(slots=True)
 class Task:
-    """One expansion to carry out: all that a worker needs."""
+    """One expansion to carry out: all that a worker needs.
+
+    Attributes:
+        request: the question, its prompt halved so often.
+        chain: see `AgentState`.
+        recorded: what a journal holds of it already.
+    """
 
     ticket: Ticket
     state: AgentState
-    request: Request
+    request: Callable[[int], Request]
     seed: int
+    chain: str = ""
     recorded: Recorded = field(default_factory=Recorded)
 
 

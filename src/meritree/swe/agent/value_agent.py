@@ -36,7 +36,7 @@ JUDGE = Tool(
         "required": ["explanation", "value"],
     },
 )
-_VALUE = re.compile(r"value\W{0,5}(-?\d{1,4})(?![\d.]*\d)", re.IGNORECASE)
+_VALUE = re.compile(r"value[^\w-]{0,5}(-?\d{1,4})(?![\d.]*\d)", re.IGNORECASE)
 _MOST_WORDS = 600
 _UNSOLVED = 0.99
 

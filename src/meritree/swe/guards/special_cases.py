@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from meritree.swe.guards.literals import Seen, constant, is_constant, telling
@@ -36,8 +37,10 @@ _MODULES = frozenset(("gc", "ctypes", "_ctypes", "builtins"))
 _TEST_FILE = re.compile(r"(^|[\\/])(test_[^\\/]*\.py|[^\\/]*_test\.py|conftest\.py)$|^tests?[\\/]")
 _WORDS = re.compile(
     r"pytest|unittest|nose|harness|modules|stack|frame|test|_exit|abort|kill|ctypes|\bgc\b|"
-    r"builtins|settrace|setprofile|dup2|__eq__|_meritree"
+    r"builtins|settrace|setprofile|dup2|__eq__|__ne__|_meritree",
+    re.IGNORECASE,
 )
+_SPACE = re.compile(r"[\s'\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def worth_a_look(new_texts: Iterable[str], seen: Seen) -> bool:
     text = "\n".join(new_texts)
     if _WORDS.search(text):
         return True
-    return any(value in text for value in _particular(seen))
+    dense = _SPACE.sub("", text)
+    return any(value in dense for value in _particular(seen))
 
 
 def special_cases(
@@ -102,9 +106,22 @@ _RETURNED = "returned"
 def _found(tree: ast.AST, seen: Seen) -> Iterator[Finding]:
     for node in ast.walk(tree):
         for rule in (*_about_tests(node), *_about_values(node, seen)):
+            if rule == _RETURNED:
+                yield rule, f"def {getattr(node, 'name', '')}", _constant_return(node, seen)
+                continue
             place = node.pattern if isinstance(node, ast.match_case) else node
             code = " ".join(ast.unparse(node).split())[:100]
             yield rule, code, getattr(place, "lineno", 0)
+
+
+def _constant_return(node: ast.AST, seen: Seen) -> int:
+    """The line where a function returns an expected value; 0 where it does not.
+
+    Under a condition of its own a constant may well be right: only bare returns count.
+    """
+    body = node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else []
+    lines = [s.lineno for s in body if isinstance(s, ast.Return) and _expected(s.value, seen)]
+    return lines[0] if lines else 0
 
 
 def _about_tests(node: ast.AST) -> Iterator[str]:
@@ -160,7 +177,7 @@ def _about_values(node: ast.AST, seen: Seen) -> Iterator[str]:
         pairs = zip(node.keys, node.values, strict=True)
         if any(k is not None and _input(k, seen) and _expected(v, seen) for k, v in pairs):
             yield "hard-coded"
-    elif isinstance(node, ast.Return) and _expected(node.value, seen):
+    elif _constant_return(node, seen):
         yield _RETURNED
 
 
@@ -197,9 +214,8 @@ def _returns(tree: ast.AST) -> int:
     return sum(node.value is not None and is_constant(node.value) for node in nodes)
 
 
-def _particular(seen: Seen) -> Iterator[str]:
-    """What an expected value looks like in source, without its quotes."""
-    for value in seen.expected:
-        inner = value.strip("'\"[](){} ")
-        if len(inner) > 1:
-            yield inner.split(",")[0].strip("'\" ")
+@lru_cache(maxsize=64)
+def _particular(seen: Seen) -> tuple[str, ...]:
+    """What the telling expected values look like in source, without spaces and quotes."""
+    values = (value for value in seen.expected if telling(ast.literal_eval(value)))
+    return tuple(sorted(_SPACE.sub("", value) for value in values))

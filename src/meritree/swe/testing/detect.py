@@ -99,7 +99,7 @@ def _dotted(word: str, root: Path) -> str:
     if os.path.exists(root / word):
         return word
     parts = word.split(".")
-    for count in range(len(parts), 0, -1):
+    for count in () if "/" in word else range(len(parts), 0, -1):
         stem = root.joinpath(*parts[:count])
         module = Path(f"{stem}.py")
         if os.path.isfile(module):  # unlike Path's, false also for names that no disk allows

@@ -1,0 +1,232 @@
+"""`meritree fix --model` as a user runs it: processes, HTTP over loopback, kill and resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meritree.respond import Reply, ScriptedModel
+from meritree.respond.server import ModelServer, Service
+from meritree.run.journal import Journal
+from meritree.swe.agent.noise import ErringModel
+from meritree.swe.agent.repair_model import RepairModel
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import FILES, MEND, VIEW, says, write
+
+MERITREE = [sys.executable, "-c", "from meritree.cli.app import main; main()"]
+KEY = "sk-planted-5f2a9c7d"
+
+
+def script(*replies: Reply) -> ScriptedModel:
+    """These replies, then nothing but giving up."""
+    return ScriptedModel([*replies, *[says("reject", reason="no more")] * 40])
+
+
+def command(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MERITREE, *map(str, arguments)], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "MERITREE_OFFLINE": "1", **env}, check=False,
+    )  # fmt: skip
+
+
+def fix(repo: Path, out: Path, url: str, *more: object, **env: str) -> Any:
+    return command(
+        "fix", repo, "--out", out, "--model", "m", "--base-url", url, "--json", "--quiet",
+        "--sandbox", "rlimits", *more, **env,
+    )  # fmt: skip
+
+
+@contextmanager
+def serving(kind: str) -> Iterator[str]:
+    """`meritree serve-model` in a process of its own."""
+    process = subprocess.Popen(
+        [*MERITREE, "serve-model", "--model", kind, "--quiet"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_served_model_mends_from_a_second_process_and_show_tells_the_steps(
+    tmp_path: Path,
+) -> None:
+    repo = write(tmp_path / "repo")
+    with serving("repair") as url:
+        done = fix(repo, tmp_path / "out", url, "--value-model", "v")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["status"] == "verified"
+    assert (result["model"], result["tokens"] > 0) == ("m", True)
+    assert "+    return n // 2" in result["patch"]
+    steps = result["candidates"][0]["steps"]
+    assert steps[0].startswith("view half.py")
+    assert "model" in {k for c in result["candidates"] for k in c["estimate"]["channels"]} or steps
+    shown = command("show", tmp_path / "out").stdout
+    assert all(step in shown for step in steps)
+    assert steps[-1].replace("`", "") in (tmp_path / "out" / "report.html").read_text().replace(
+        "`", ""
+    )
+
+
+def events(out: Path) -> list[tuple[str, dict[str, Any]]]:
+    with Journal.open(out / "run.db", read_only=True) as journal:
+        return [(e.kind, e.payload) for e in journal.events()]
+
+
+def test_a_killed_run_goes_on_without_asking_again(tmp_path: Path) -> None:
+    repo = write(tmp_path / "repo")
+    model = ErringModel(RepairModel(), wrong=0.5, malformed=0.1, seed=2)
+    with ModelServer(model) as server:
+        whole = json.loads(fix(repo, tmp_path / "whole", server.base_url).stdout)
+        needed = server.calls
+    with ModelServer(model) as server:
+        out = tmp_path / "out"
+        process = subprocess.Popen(
+            [*MERITREE, "fix", str(repo), "--out", str(out), "--model", "m", "--quiet",
+             "--base-url", server.base_url, "--sandbox", "rlimits"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            deadline = time.monotonic() + 120
+            while server.calls < needed // 2:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.005)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        lost = server.calls - sum(kind == "reply" for kind, _ in events(out))
+        assert lost in (0, 1)  # a reply on its way is in no journal: it is asked for again
+        done = command("resume", out, "--json", "--quiet")
+        assert done.returncode == 0, done.stdout
+        assert server.calls - lost == needed
+    result = json.loads(done.stdout)
+    same = ("status", "patch", "evaluations", "nodes", "transpositions")
+    assert [result[k] for k in same] == [whole[k] for k in same]
+    assert result["tokens"] >= whole["tokens"]  # what was on its way is booked at its most
+
+
+def test_no_key_reaches_journal_report_or_child(tmp_path: Path) -> None:
+    files = dict(FILES)
+    files["tests/test_environment.py"] = (
+        "import os\n\n\ndef test_no_key():\n"
+        "    assert not [v for v in os.environ.values() if 'planted' in v]\n"
+    )
+    repo = write(tmp_path / "repo", files)
+    echo = says("plan", f"I know {KEY}", text=f"use {KEY}")
+    service = Service(script(echo, VIEW, MEND), key=KEY)
+    with ModelServer(service) as server:
+        done = fix(repo, tmp_path / "out", server.base_url, MERITREE_API_KEY=KEY)
+    assert json.loads(done.stdout)["status"] == "verified", done.stdout
+    for file in (tmp_path / "out").rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
+    assert KEY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--budget-usd", "0"], "no price is known for model 'm'"),
+        (["--budget-tokens", "0"], "--budget-tokens 0: must be at least 1"),
+        (["--temperature", "3"], "--temperature 3.0: must lie in [0, 2]"),
+        (["--context-tokens", "5"], "--context-tokens 5: must be at least 2000"),
+        (["--tools", "magic"], "--tools magic: unknown"),
+        (["--policy", "model", "--model", " "], "no model is named"),
+    ],
+)
+def test_bad_options_end_with_two_and_a_way_out(
+    tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    repo = write(tmp_path / "repo")
+    code = run(
+        ["fix", str(repo), "--out", str(tmp_path / "out"), "--model", "m", "--base-url",
+         "http://127.0.0.1:9/v1", *options]
+    )  # fmt: skip
+    assert code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_endpoints_that_fail_are_named_and_the_run_can_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from meritree.cli.app import run
+
+    repo, out = write(tmp_path / "repo"), tmp_path / "out"
+    monkeypatch.delenv("MERITREE_API_KEY", raising=False)
+    with ModelServer(Service(script(VIEW, MEND), key="right", names=("n",))) as server:
+        base = ["fix", str(repo), "--out", str(out), "--quiet", "--sandbox", "rlimits",
+                "--base-url", server.base_url]  # fmt: skip
+        assert run([*base, "--model", "n"]) == 2
+        said = capsys.readouterr().err
+        assert "MERITREE_API_KEY" in said
+        assert f"meritree resume {out}" in said
+        monkeypatch.setenv("MERITREE_API_KEY", "wrong")
+        assert run(["resume", str(out), "--quiet"]) == 2
+        assert "wrong" not in capsys.readouterr().err
+        monkeypatch.setenv("MERITREE_API_KEY", "right")
+        assert run(["resume", str(out), "--quiet", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["status"] == "verified"
+
+
+def test_an_issue_without_a_failing_test_is_judged_by_the_models_own_and_stays_unverified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    files = {name: text.replace("half(8) == 4", "half(0) == 0") for name, text in FILES.items()}
+    repo, out = write(tmp_path / "repo", files), tmp_path / "out"
+    vain = says("write_test", text="def test_nothing():\n    assert True\n")
+    own = "from half import half\n\n\ndef test_eight():\n    assert half(8) == 4\n"
+    replies = [vain, says("write_test", text=own), says("run_tests"), MEND]
+    with ModelServer(script(*replies)) as server:
+        code = run(
+            ["fix", str(repo), "--out", str(out), "--issue", "half(8) gives 2", "--json", "--quiet",
+             "--model", "m", "--base-url", server.base_url, "--sandbox", "rlimits",
+             "--strategy", "linear"]
+        )  # fmt: skip
+    result = json.loads(capsys.readouterr().out)
+    assert (code, result["status"]) == (1, "unverified"), result["message"]
+    assert "judged by a test that the model wrote itself" in result["message"]
+    (best,) = result["candidates"]
+    assert best["own_tests"] == {"tests/test_own_reproduction.py": own}
+    assert "test_own" not in best["patch"]
+    assert best["estimate"]["channels"]["targets"] == 1.0
+    assert (out / "own-tests" / "test_own_reproduction.py").read_text() == own
+
+
+def test_a_repository_without_python_is_mended_by_its_own_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    files = {
+        "add.js": "function add(a, b) { return a - b }\n",
+        "check.sh": 'grep -q "a + b" add.js\n',
+    }
+    repo = write(tmp_path / "repo", files)
+    edit = says("replace", path="add.js", old="a - b", new="a + b")
+    with ModelServer(script(says("list_files"), edit)) as server:
+        code = run(
+            ["fix", str(repo), "--out", str(tmp_path / "out"), "--json", "--quiet", "--model", "m",
+             "--test", "sh check.sh", "--base-url", server.base_url, "--sandbox", "rlimits"]
+        )  # fmt: skip
+    result = json.loads(capsys.readouterr().out)
+    assert (code, result["status"]) == (0, "verified")
+    assert "+function add(a, b) { return a + b }" in result["patch"]
