@@ -252,7 +252,6 @@ STUDY = Study(
                     "schema-0.7.8/pair-000-002",
                     "roman-5.2/double-000",
                     "cachetools-8.0.1/pair-000-003",
-                    "cachetools-8.0.1/pair-001-003",
                 ),
                 "tests": 60,
                 "agent_tests": 30,
