@@ -23,6 +23,8 @@ from meritree.studies.swe.contestants import (
     ABLATIONS,
     BY_AGENT,
     BY_REPAIR,
+    COLD,
+    WARM,
     Agent,
     for_agent,
     for_repair,
@@ -79,11 +81,13 @@ def test_every_contestant_is_a_strategy_and_only_linear_ends_after_one_chain() -
 def test_each_ablation_takes_one_part_away() -> None:
     whole = for_agent("best-first")
     made = {name: without(whole) for name, without in ABLATIONS.items()}
-    assert not made["without hindsight"].limits.hindsight
+    assert not made[COLD].limits.hindsight
+    assert made[WARM].limits.hindsight
+    assert made[COLD].temperature == made[WARM].temperature == 1.0
     assert not made["without explanations"].limits.explanations
     assert made["without the execution channel"].weights.execution == 0.0
     assert models(LOCAL, made["without the model channel"], 0).value is None
-    assert len({repr(agent) for agent in [whole, *made.values()]}) == 5
+    assert len({repr(agent) for agent in [whole, *made.values()]}) == 6
 
 
 def test_the_settings_name_the_model_and_curves_keep_the_local_judge() -> None:

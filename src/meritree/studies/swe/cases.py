@@ -165,6 +165,7 @@ class OpenTask:
         weights: AgentWeights,
         tests: int,
         tokens: int,
+        temperature: float | None = None,
     ) -> Tried:
         """A search by a model's actions, ended by its first passing patch or by its budgets."""
         from meritree.swe.agent.setup import new_agent_search
@@ -180,6 +181,7 @@ class OpenTask:
             ledger=ledger,
             limits=limits,
             weights=weights,
+            temperature=temperature,
             tester=self.tester,
         )
         search.run()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BEST_OF_N, GUARDED, PRIOR, LINEAR = "best-of-n", "guarded", "order of prior", "linear"
 GUARDED_PRIOR = f"{GUARDED}, {PRIOR}"
+AGAIN = f"{LINEAR}, again"  # chain after chain, each told what the others tried
 SEARCHES = (
     "beam",
     "best-first",
@@ -30,7 +31,7 @@ SEARCHES = (
     "ab-mcts",
 )
 BY_REPAIR = (LINEAR, BEST_OF_N, PRIOR, *SEARCHES, GUARDED, GUARDED_PRIOR)
-BY_AGENT = (LINEAR, BEST_OF_N, *SEARCHES, GUARDED)
+BY_AGENT = (LINEAR, AGAIN, BEST_OF_N, *SEARCHES, GUARDED)
 
 
 def for_repair(name: str) -> Strategy:
@@ -51,6 +52,7 @@ class Agent:
         limits: of the search; the first passing patch ends it.
         weights: of rules, tests and value model.
         judged: a value model is asked.
+        temperature: of the actor; None: what the strategy asks for.
         noise, bias: of the local value model, on its scale of -100 to 100.
     """
 
@@ -58,14 +60,16 @@ class Agent:
     limits: AgentLimits = field(default_factory=lambda: AgentLimits(most_found=1))
     weights: AgentWeights = field(default_factory=AgentWeights)
     judged: bool = True
+    temperature: float | None = None
     noise: float = 20.0
     bias: float = 0.0
 
     @property
     def rules(self) -> Strategy:
         """The strategy with constants for an agent's steps."""
-        return make_strategy("linear", chains=1) if self.strategy == LINEAR else (
-            strategy_of(self.strategy))  # fmt: skip
+        if self.strategy == LINEAR:
+            return make_strategy("linear", chains=1)
+        return strategy_of("linear" if self.strategy == AGAIN else self.strategy)
 
 
 def for_agent(name: str) -> Agent:
@@ -73,8 +77,13 @@ def for_agent(name: str) -> Agent:
     return Agent(name)
 
 
+def _warm(agent: Agent) -> Agent:
+    return replace(agent, temperature=1.0)
+
+
 def _no_hindsight(agent: Agent) -> Agent:
-    return replace(agent, limits=replace(agent.limits, hindsight=False))
+    """At temperature 1: at 0 a model that is told nothing would only repeat itself."""
+    return replace(_warm(agent), limits=replace(agent.limits, hindsight=False))
 
 
 def _no_explanations(agent: Agent) -> Agent:
@@ -89,9 +98,12 @@ def _no_model(agent: Agent) -> Agent:
     return replace(agent, judged=False)
 
 
+WARM = "at temperature 1"
+COLD = f"{WARM}, without hindsight"
 ABLATIONS: Mapping[str, Callable[[Agent], Agent]] = MappingProxyType(
     {
-        "without hindsight": _no_hindsight,
+        WARM: _warm,
+        COLD: _no_hindsight,
         "without explanations": _no_explanations,
         "without the execution channel": _no_execution,
         "without the model channel": _no_model,

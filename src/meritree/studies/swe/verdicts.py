@@ -32,11 +32,7 @@ def difference(
     first, second = (
         of(rows.where(system=one, dataset=data, metric=None)) for one in (system, than)
     )
-    seeds, tasks = sorted({key[0] for key in first}), sorted({key[1] for key in first})
-    return crossed_bootstrap(
-        [[first[seed, task] - second[seed, task] for seed in seeds] for task in tasks],
-        resamples=2000,
-    )
+    return _over(first, second)
 
 
 def solved(rows: Rows) -> dict[tuple[int, str], float]:
@@ -95,18 +91,36 @@ def never_worse(system: str, than: str, data: tuple[str, ...]) -> Compared:
     return check
 
 
+def falls_back(rows: Rows) -> tuple[Outcome, str, Interval | None]:
+    """Guarded with the noisiest value solves no fewer, by more than `MARGIN`, than its chains."""
+    data = f"{REPAIR}, {SEVERAL}"
+    worst = _noisiest(rows)
+    first = solved(rows.where(system=GUARDED_PRIOR, dataset=worst))
+    interval = _over(first, solved(rows.where(system="order of prior", dataset=data)))
+    text = f"{worst.removeprefix(data)[2:]}: {GUARDED_PRIOR} - order of prior = {show(interval)}"
+    if interval.n < FEWEST:
+        return "inconclusive", text, interval
+    return decide(interval, low=-MARGIN), text, interval
+
+
+def _noisiest(rows: Rows) -> str:
+    noisy = [one for one in rows.datasets if one.startswith(f"{REPAIR}, {SEVERAL}, noise")]
+    return max(noisy, key=lambda one: float(one.rpartition(" ")[2]))
+
+
+def _over(first: Mapping[Any, float], second: Mapping[Any, float]) -> Interval:
+    """Interval of first - second over tasks and seeds."""
+    seeds, tasks = sorted({key[0] for key in first}), sorted({key[1] for key in first})
+    table = [[first[seed, task] - second[seed, task] for seed in seeds] for task in tasks]
+    return crossed_bootstrap(table, resamples=2000)
+
+
 def quality_pays(rows: Rows) -> tuple[Outcome, str, Interval | None]:
     """Best-first with the plain value solves more than with the noisiest."""
     data = f"{REPAIR}, {SEVERAL}"
-    noisy = [one for one in rows.datasets if one.startswith(f"{data}, noise")]
-    worst = max(noisy, key=lambda one: float(one.rpartition(" ")[2]))
-    plain = solved(rows.where(system=BASE, dataset=data))
+    worst = _noisiest(rows)
     other = solved(rows.where(system=BASE, dataset=worst))
-    seeds, tasks = sorted({key[0] for key in plain}), sorted({key[1] for key in plain})
-    interval = crossed_bootstrap(
-        [[plain[seed, task] - other[seed, task] for seed in seeds] for task in tasks],
-        resamples=2000,
-    )
+    interval = _over(solved(rows.where(system=BASE, dataset=data)), other)
     text = f"solved with the plain value minus with {worst.removeprefix(data)[2:]}: "
     text += f"{show(interval)} percentage points, {interval.n} tasks"
     if interval.n < FEWEST:
@@ -117,8 +131,8 @@ def quality_pays(rows: Rows) -> tuple[Outcome, str, Interval | None]:
 
 # ---- the picture -------------------------------------------------------------------------
 
-_SHOWN = ("linear", "best-of-n", "order of prior", "best-first", "uct", "swe-search-moatless",
-          "ab-mcts", "guarded", GUARDED_PRIOR)  # fmt: skip
+_SHOWN = ("linear", "linear, again", "best-of-n", "order of prior", "best-first", "uct",
+          "swe-search-moatless", "ab-mcts", "guarded", GUARDED_PRIOR)  # fmt: skip
 
 
 def draw(rows: Rows, figure: Figure) -> str:
