@@ -151,7 +151,12 @@ def draw(rows: Rows, figure: Figure) -> str:
         axes.tick_params(labelsize=6)
         axes.grid(alpha=0.25)
         axes.set_ylabel("solved %", fontsize=7)
-    panels[0][0].legend(fontsize=4.5, loc="upper left")
+    named = {
+        text: line
+        for axes in panels[0]
+        for line, text in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=5, fontsize=6)
     tasks = {kind: len({row.unit for row in rows.where(dataset=f"{REPAIR}, {kind}")})
              for kind in (ONE, SEVERAL)}  # fmt: skip
     return (
@@ -170,12 +175,11 @@ def _curves(axes: Axes, rows: Rows, metric: str, style: str, named: bool) -> Non
         if not own:
             continue
         values = sorted(row.value for row in own)
-        unsolved = sorted(
-            row.value for row in rows.where(system=system, metric=SOLVED) if not row.value
-        )
-        found = values[: len(values) - len(unsolved)]
-        steps = [100.0 * (n + 1) / len(values) for n in range(len(found))]
-        axes.step([0, *found], [0, *steps], style, where="post", lw=1.0,
+        missed = sum(not row.value for row in rows.where(system=system, metric=SOLVED))
+        found = values[: len(values) - missed]
+        end = max(row.value for row in rows.where(metric=metric)) / 2  # PAR2: twice the budget
+        steps = [100.0 * n / len(values) for n in range(len(found) + 1)]
+        axes.step([0, *found, end], [*steps, steps[-1]], style, where="post", lw=1.0,
                   color=colormaps["tab10"](number), label=system if named else None)  # fmt: skip
 
 
