@@ -108,6 +108,14 @@ def fix(
             show_default="none",
         ),
     ] = None,
+    judge_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model that judges a debate over several verified patches.",
+            show_default="none: the ranking decides",
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -217,8 +225,9 @@ def fix(
     """
     typed = Typed(
         issue, test, failing, python, policy, strategy, budget_tests, budget_seconds, budget_usd,
-        budget_tokens, model, base_url, value_model, temperature, context_tokens, tools, price_file,
-        workers, engine, ray_address, seed, sandbox, calibration, out, json, quiet, apply,
+        budget_tokens, model, base_url, value_model, judge_model, temperature, context_tokens,
+        tools, price_file, workers, engine, ray_address, seed, sandbox, calibration, out, json,
+        quiet, apply,
     )  # fmt: skip
     path = Path(repo)
     values, as_json, as_quiet = settle(path, typed)

@@ -24,6 +24,7 @@ from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
+from meritree.swe.choosing import Chooser
 from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
@@ -143,6 +144,7 @@ class _Run:
         self.search: Search | None = None
         self.ledger = Ledger(Limits())
         self.prepared: Prepared | None = None
+        self.chooser: Chooser | None = None
 
     def go(self) -> FixResult:
         """Prepare, search, verify; write patch, result and report."""
@@ -180,10 +182,21 @@ class _Run:
             self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left,
             acceptance(self.options.calibration),
             (lambda node: final_verdict(search, node)) if isinstance(search, AgentSearch) else None,
+            self._chooser(search, events),
         )  # fmt: skip
         if isinstance(search, AgentSearch):
             candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
+
+    def _chooser(self, search: Search, events: list[tuple[str, dict[str, Any]]]) -> Chooser | None:
+        if not self.options.judge_model or self.prepared is None:
+            return None
+        known = next((payload for kind, payload in events if kind == "choice"), None)
+        self.chooser = Chooser(
+            self.prepared, self.options, self.ledger, search, known,
+            self._note_choice,
+        )  # fmt: skip
+        return self.chooser
 
     def _search(self, events: list[tuple[str, dict[str, Any]]]) -> Search:
         assert self.prepared is not None
@@ -259,6 +272,9 @@ class _Run:
     def _note_verdict(self, key: str, verdict: dict[str, Any]) -> None:
         self.journal.append("verdict", {"key": key, **verdict, "seconds_so_far": self._seconds()})
 
+    def _note_choice(self, said: dict[str, Any]) -> None:
+        self.journal.append("choice", {**said, "seconds_so_far": self._seconds()})
+
     # ---- what comes out --------------------------------------------------------------
 
     def _base(self, status: Any, message: str) -> FixResult:
@@ -284,6 +300,7 @@ class _Run:
             model=self.options.model if self.options.policy == "model" else "",
             tokens=spent.tokens,
             usd=spent.usd,
+            choice=self.chooser.said if self.chooser else None,
             settings=encode_options(self.options),
         )
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from meritree.respond.errors import ModelError
-from meritree.run.ledger import Ledger, Limits
+from meritree.run.ledger import Ledger
 from meritree.swe.agent.recorded import EVENTS as AGENT_EVENTS
 from meritree.swe.agent.recorded import spent_in
 from meritree.swe.agent.search import AgentLimits, AgentSearch
-from meritree.swe.agent.setup import limits_of, models_of, new_agent_search
+from meritree.swe.agent.setup import limits_of, models_asked, models_of, new_agent_search
 from meritree.swe.code_search import CodeSearch, Events, SearchLimits
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import FixOptions
@@ -51,7 +51,7 @@ def started_search(
     if options.policy != "model":
         return _by_repair(prepared, options, journal, past, earlier, on_step)
     models = models_of(options)
-    ledger = Ledger(limits_of(options, models))
+    ledger = Ledger(limits_of(options, models_asked(options)))
     ledger.restore(replace(spent_in(past), seconds=min(earlier, _LONGEST)))
     search = new_agent_search(
         prepared,
@@ -77,10 +77,7 @@ def _by_repair(
     earlier: float,
     on_step: Callable[[Any, int], None],
 ) -> tuple[Search, Ledger]:
-    limits = Limits(
-        evaluations=options.budget_tests, seconds=options.budget_seconds, usd=options.budget_usd
-    )
-    ledger = Ledger(limits)
+    ledger = Ledger(limits_of(options, models_asked(options)))
     spent = sum(1 for kind, _ in past if kind == "step")
     ledger.restore(Cost(evaluations=spent, seconds=min(earlier, _LONGEST)))
     search = new_search(

@@ -56,6 +56,7 @@ class FixOptions:
     model: str = ""  # name of the model that proposes, as its endpoint knows it
     base_url: str = ""  # of the endpoint of all models; empty: OpenAI's
     value_model: str = ""  # judges steps; empty: rules and tests alone do
+    judge_model: str = ""  # judges a debate over the verified patches; empty: the ranking decides
     temperature: float | None = None  # None: the endpoint's own
     context_tokens: int = 32_000  # about the longest prompt
     tools: Literal["auto", "own", "text"] = "auto"  # how the model's tool calls are written
@@ -129,6 +130,7 @@ class FixResult:
     model: str = ""  # who proposed, empty for the repair policy
     tokens: int = 0  # of language models, prompt and completion
     usd: float = 0.0  # as far as prices are known
+    choice: Mapping[str, Any] | None = None  # of a debate among the verified patches
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -28,6 +28,7 @@ from meritree.swe.agent.workspace import Workspace
 from meritree.swe.code_search import Events
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import DEFAULT_USD, Candidate, FixOptions
+from meritree.swe.retrieval.trees import TreeRetriever
 from meritree.swe.value import Facts, ValueWeights, root_value
 from meritree.swe.verify import RUNS, verdict_data
 from meritree.value.estimate import Estimate
@@ -67,11 +68,16 @@ def models_of(options: FixOptions) -> Models:
             "--policy model: no model is named; give --model NAME (and --base-url URL, unless it "
             "is OpenAI's); --policy repair needs no model"
         )
-    value = _endpoint(options.value_model, options) if options.value_model else None
-    return Models(_endpoint(options.model, options), value)
+    value = endpoint(options.value_model, options) if options.value_model else None
+    return Models(endpoint(options.model, options), value)
 
 
-def _endpoint(name: str, options: FixOptions) -> Model:
+def endpoint(name: str, options: FixOptions) -> Model:
+    """The model of this name at the address that the options say; nobody is asked yet.
+
+    Raises:
+        BadInput: the address is none.
+    """
     from meritree.respond.address import OPENAI, parse_address
     from meritree.respond.connect import Choice, connect, user_prices
 
@@ -89,7 +95,7 @@ def check_model_options(options: FixOptions) -> None:
     Raises:
         BadInput: see above.
     """
-    if options.policy != "model":
+    if options.policy != "model" and not options.judge_model:
         return
     if options.budget_tokens < 1:
         raise BadInput(f"--budget-tokens {options.budget_tokens}: must be at least 1")
@@ -97,13 +103,19 @@ def check_model_options(options: FixOptions) -> None:
         raise BadInput(f"--context-tokens {options.context_tokens}: must be at least 2000")
     if options.temperature is not None and not 0 <= options.temperature <= 2:
         raise BadInput(f"--temperature {options.temperature}: must lie in [0, 2]")
-    models = models_of(options)
-    ledger = Ledger(limits_of(options, models))
-    for model in models.all:
+    asked = models_asked(options)
+    ledger = Ledger(limits_of(options, asked))
+    for model in asked:
         ledgered(model, ledger)
 
 
-def limits_of(options: FixOptions, models: Models) -> Limits:
+def models_asked(options: FixOptions) -> tuple[Model, ...]:
+    """Every model that a run with these options may ask: of the agent and of the debate."""
+    agents = models_of(options).all if options.policy == "model" else ()
+    return (*agents, *((endpoint(options.judge_model, options),) if options.judge_model else ()))
+
+
+def limits_of(options: FixOptions, asked: Sequence[Model]) -> Limits:
     """The hard limits of a run with models.
 
     Money is limited where the user says so, and by `DEFAULT_USD` where every price is known.
@@ -111,7 +123,7 @@ def limits_of(options: FixOptions, models: Models) -> Limits:
     from meritree.respond.model import is_priced
 
     usd = options.budget_usd
-    if usd is None and all(is_priced(model) for model in models.all):
+    if usd is None and asked and all(is_priced(model) for model in asked):
         usd = DEFAULT_USD
     return Limits(
         evaluations=options.budget_tests,
@@ -151,7 +163,7 @@ def new_agent_search(
         models: who is asked; each call is paid from ``ledger``.
         weights: how rules, tests and model make one value.
         execution: how the tests' channels make their part.
-        retriever: answers the action `search`; a lexical one when None.
+        retriever: answers the action `search`; words and structure fused when None.
         events: where every step is recorded before it is acted on.
 
     Raises:
@@ -167,7 +179,7 @@ def new_agent_search(
         files,
         test_files=tests,
         roots=prepared.command.roots,
-        retriever=retriever,
+        retriever=retriever or TreeRetriever(),
         test_folder=_test_folder(tests),
     )
     search = AgentSearch(
