@@ -14,6 +14,7 @@ import typer
 from meritree.cli.bench import bench
 from meritree.cli.demo import demo
 from meritree.cli.doctor import doctor
+from meritree.cli.export import export
 from meritree.cli.fix import fix
 from meritree.cli.judge import judge
 from meritree.cli.resume import resume
@@ -56,7 +57,7 @@ def _common(
     """Common options; they act through their callbacks."""
 
 
-for _command in (fix, resume, demo, show, judge, study, systems, doctor):
+for _command in (fix, resume, demo, show, export, judge, study, systems, doctor):
     app.command()(_command)
 app.command("serve-model")(serve_model)
 app.command(

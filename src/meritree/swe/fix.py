@@ -102,8 +102,8 @@ def check_options(options: FixOptions) -> None:
     if options.strategy not in STRATEGIES:
         known = ", ".join(sorted(STRATEGIES))
         raise BadInput(f"--strategy {options.strategy}: unknown; choose one of {known}")
-    if options.policy not in ("auto", "repair", "model"):
-        raise BadInput(f"--policy {options.policy}: unknown; choose auto, repair or model")
+    if options.policy not in ("auto", "repair", "model", "mini"):
+        raise BadInput(f"--policy {options.policy}: unknown; choose auto, repair, model or mini")
     for name, value, least in (
         ("--budget-tests", options.budget_tests, 1),
         ("--workers", options.workers, 1),
@@ -118,10 +118,10 @@ def check_options(options: FixOptions) -> None:
     if options.budget_usd is not None and not 0 <= options.budget_usd < float("inf"):
         raise BadInput(f"--budget-usd {options.budget_usd}: must be 0 or more")
     make_engine(options.engine, options.workers, options.ray_address)  # known, and installed
-    if options.engine != "local" and options.policy == "model":
+    if options.engine != "local" and options.by_model:
         raise BadInput(
             f"--engine {options.engine}: judges the repair policy's candidates; "
-            "with --policy model use --workers"
+            f"with --policy {options.policy} use --workers"
         )
     check_model_options(options)
     acceptance(options.calibration)  # a journal that cannot be read is found before the search
@@ -274,7 +274,7 @@ class _Run:
             test_command=prepared.command.text if prepared else "",
             python=str(prepared.python) if prepared else "",
             out=str(self.folder.root),
-            model=self.options.model if self.options.policy == "model" else "",
+            model=self.options.model if self.options.by_model else "",
             tokens=spent.tokens,
             usd=spent.usd,
             settings=encode_options(self.options),

@@ -88,7 +88,7 @@ def check_model_options(options: FixOptions) -> None:
     Raises:
         BadInput: see above.
     """
-    if options.policy != "model":
+    if not options.by_model:
         return
     if options.budget_tokens < 1:
         raise BadInput(f"--budget-tokens {options.budget_tokens}: must be at least 1")
