@@ -136,12 +136,12 @@ def test_the_repair_policy_needs_a_failing_test_and_uses_one_where_there_is(
     second = {"instance_id": "corner__shop-2", "base_commit": commit}
     data, out = swebench.write(tmp_path / "data.json", {}, second), tmp_path / "out"
     asked = ["--data", data, "--repos", swebench.repos, "--python", sys.executable]
-    assert bench(*asked, "--out", out, "--judge", "none", "--workers", 2) == 0
+    assert bench(*asked, "--out", out, "--judge", "none", "--workers", 2, "--budget-tests", 8) == 0
     found = {row["id"]: row for row in rows(out / "runs.jsonl")}
     assert found["corner__shop-1"]["status"] == "no-judge"
     assert found["corner__shop-2"]["status"] == "verified"
-    assert "+    return n + 1\n" in found["corner__shop-2"]["patch"]
-    assert found["corner__shop-2"]["evaluations"] > 0
+    assert "-    return n - 1\n" in found["corner__shop-2"]["patch"]
+    assert 0 < found["corner__shop-2"]["evaluations"] <= 8
     said = capsys.readouterr().out
     assert "2 of 2 predictions, judged by nobody" in said
 
