@@ -16,6 +16,7 @@ from meritree.cli.demo import demo
 from meritree.cli.doctor import doctor
 from meritree.cli.export import export
 from meritree.cli.fix import fix
+from meritree.cli.import_ import import_
 from meritree.cli.judge import judge
 from meritree.cli.resume import resume
 from meritree.cli.serve_model import serve_model
@@ -59,6 +60,7 @@ def _common(
 
 for _command in (fix, resume, demo, show, export, judge, study, systems, doctor):
     app.command()(_command)
+app.command("import")(import_)
 app.command("serve-model")(serve_model)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

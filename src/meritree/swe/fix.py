@@ -19,11 +19,11 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
-from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
+from meritree.swe.fix_search import BY_MODEL, Search, go_on, recorded_events, started_search
+from meritree.swe.mini.search import MiniSearch
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, decode_options, encode_options
@@ -124,6 +124,12 @@ def check_options(options: FixOptions) -> None:
             f"with --policy {options.policy} use --workers"
         )
     check_model_options(options)
+    if options.policy == "mini":
+        from meritree.swe.mini.package import check_installed
+
+        check_installed()
+        if options.value_model:
+            raise BadInput("--value-model: with --policy mini rules and tests judge; leave it out")
     acceptance(options.calibration)  # a journal that cannot be read is found before the search
 
 
@@ -156,7 +162,7 @@ class _Run:
             result = self._base(end.status, str(end))
             result = replace(result, tests_before=end.tests, warnings=end.warnings)
         finally:
-            if isinstance(self.search, AgentSearch):
+            if isinstance(self.search, BY_MODEL):
                 self.search.expander.trials.close()
             if self.prepared is not None:
                 self.prepared.close()
@@ -178,9 +184,9 @@ class _Run:
         candidates, after = rank_and_verify(
             self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left,
             acceptance(self.options.calibration),
-            (lambda node: final_verdict(search, node)) if isinstance(search, AgentSearch) else None,
+            (lambda node: final_verdict(search, node)) if isinstance(search, BY_MODEL) else None,
         )  # fmt: skip
-        if isinstance(search, AgentSearch):
+        if isinstance(search, BY_MODEL):
             candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
 
@@ -194,6 +200,8 @@ class _Run:
         self.search = search
         if not past:  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
+            if isinstance(search, MiniSearch):
+                self.journal.append("conversation", {"messages": search.root_messages})
         ended = next((payload for kind, payload in events if kind == "search-ended"), None)
         if ended is not None:
             search.replay(iter(past))

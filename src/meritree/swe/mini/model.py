@@ -26,9 +26,7 @@ BASH = Tool(
     "Execute a bash command",
     {
         "type": "object",
-        "properties": {
-            "command": {"type": "string", "description": "The bash command to execute"}
-        },
+        "properties": {"command": {"type": "string", "description": "The bash command to execute"}},
         "required": ["command"],
     },
 )

@@ -171,8 +171,8 @@ class Shell:
 
 def _commit(folder: Path) -> None:
     """One commit of all files; of a folder of ours, in which nothing has run yet."""
-    who = {name: "meritree" for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME")}
-    mail = {name: "meritree@localhost" for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL")}
+    who = dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "meritree")
+    mail = dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "meritree@localhost")
     quiet = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
     environment = {"PATH": os.environ.get("PATH", ""), **who, **mail, **quiet}
     for words in (

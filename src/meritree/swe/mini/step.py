@@ -279,9 +279,7 @@ class MiniExpander:
 
     # ---- tests and value ------------------------------------------------------------------
 
-    def _outcome(
-        self, task: MiniTask, state: MiniState, desk: Desk
-    ) -> tuple[Outcome | None, int]:
+    def _outcome(self, task: MiniTask, state: MiniState, desk: Desk) -> tuple[Outcome | None, int]:
         """Run the tests where files changed; a recorded outcome is not run again."""
         before, now = task.state.situation, state.situation
         if task.tests is not None or (now.tree == before.tree and now.tests == before.tests):
