@@ -333,8 +333,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--python", type=Path, metavar="PATH", help="interpreter of the tests (detected)")
     add("--test", default="", metavar="COMMAND", help="test command of the search (detected)")
     add("--environments", type=Path, metavar="FILE", help="JSON: interpreter by instance or repo")
-    add("--judge", choices=JUDGES, default="auto",
-        help="auto: the official harness where it can run, else nobody; local is not official")  # fmt: skip
+    add("--judge", choices=JUDGES, default="auto", help="auto: official where it can run, or none")
     add("--harness-python", type=Path, metavar="PATH", help="interpreter that has swebench (this)")
     add("--validate", action="store_true", help="only say which instances --judge local can judge")
     add("--name", default="", help="model_name_or_path of the predictions (meritree-MODEL)")
