@@ -136,40 +136,39 @@ def test_the_repair_policy_needs_a_failing_test_and_uses_one_where_there_is(
     second = {"instance_id": "corner__shop-2", "base_commit": commit}
     data, out = swebench.write(tmp_path / "data.json", {}, second), tmp_path / "out"
     asked = ["--data", data, "--repos", swebench.repos, "--python", sys.executable]
-    assert bench(*asked, "--out", out, "--judge", "none", "--workers", 2, "--budget-tests", 8) == 0
+    assert bench(*asked, "--out", out, "--judge", "none", "--workers", 2, "--budget-tests", 4) == 0
     found = {row["id"]: row for row in rows(out / "runs.jsonl")}
     assert found["corner__shop-1"]["status"] == "no-judge"
     assert found["corner__shop-2"]["status"] == "verified"
     assert "-    return n - 1\n" in found["corner__shop-2"]["patch"]
-    assert 0 < found["corner__shop-2"]["evaluations"] <= 8
+    assert 0 < found["corner__shop-2"]["evaluations"] <= 4
     said = capsys.readouterr().out
     assert "2 of 2 predictions, judged by nobody" in said
 
 
-def test_a_run_that_was_killed_goes_on_and_an_error_is_tried_again(
-    swebench: Any, fixer: tuple[Fixer, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_error_is_tried_again_and_its_search_goes_on_where_it_stood(
+    swebench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model, url = fixer
+    from meritree.run.journal import Journal
+
+    with ModelServer(FunctionModel(Fixer())) as server:
+        url, port = server.base_url, server.port
     data, out = swebench.write(tmp_path / "data.json"), tmp_path / "out"
     asked = ["--data", data, "--repos", swebench.repos, "--out", out, "--python", sys.executable,
-             "--policy", "model", "--model", "local", "--judge", "none"]  # fmt: skip
-    assert bench(*asked, "--base-url", "http://127.0.0.1:9/v1") == 0  # nobody listens there
+             "--policy", "model", "--model", "local", "--base-url", url, "--judge", "none"]  # fmt: skip
+    assert bench(*asked) == 0  # nobody listens there now
     (row,) = rows(out / "runs.jsonl")
     assert row["status"] == "error"
     assert json.loads((out / "preds.json").read_text()) == {}
     assert "0 of 1 predictions" in capsys.readouterr().out
-    # A kill in the middle of a line, and a run that had begun with another endpoint.
     with (out / "runs.jsonl").open("a") as stream:
-        stream.write('{"id": "corner__sh')
-    (out / "settings.json").write_text(
-        (out / "settings.json").read_text().replace("http://127.0.0.1:9/v1", url)
-    )
-    import shutil
-
-    shutil.rmtree(out / "corner__shop-1" / "run")
-    assert bench(*asked, "--base-url", url) == 0
+        stream.write('{"id": "corner__sh')  # a kill in the middle of a line
+    with ModelServer(FunctionModel(Fixer()), port):
+        assert bench(*asked) == 0
     assert [row["status"] for row in rows(out / "runs.jsonl")] == ["error", "unverified"]
-    assert model.requests
+    assert len(json.loads((out / "preds.json").read_text())) == 1
+    with Journal.open(out / "corner__shop-1" / "run" / "run.db", read_only=True) as journal:
+        assert [event.kind for event in journal.events()].count("prepared") == 1
 
 
 def test_two_writers_are_refused(
@@ -209,10 +208,10 @@ def test_the_offline_judge_tells_right_from_wrong(
     swebench: Any, verdict_of: Callable[..., Any]
 ) -> None:
     right, wrong = swebench.row["patch"], swebench.row["patch"].replace("+ 1", "+ 2")
-    assert verdict_of(right).found == "resolved"
-    said = verdict_of(wrong)
+    said = verdict_of(wrong, PASS_TO_PASS=["tests/test_price.py::gone"])
     assert said.found == "not-resolved"
-    assert "2 of 2 FAIL_TO_PASS fail" in said.why
+    assert said.why == "2 of 2 FAIL_TO_PASS fail; 1 of 1 PASS_TO_PASS fail"
+    assert "tests/test_price.py::gone" in said.failed
     assert verdict_of(right.replace("n - 1", "n - 7")).why.startswith("the patch does not apply")
     # A prediction that writes the tests its own way does not keep them.
     forged = (
@@ -221,10 +220,7 @@ def test_the_offline_judge_tells_right_from_wrong(
         " from shop.price import double\n \n \n def test_double():\n"
         "-    assert double(2) == 4\n+    assert True\n"
     )
-    assert verdict_of(forged).found == "not-resolved"
     assert verdict_of(forged + right).found == "resolved"
-    lost = verdict_of(right.replace("GOLD-MARK", "x"), PASS_TO_PASS=["tests/test_price.py::gone"])
-    assert (lost.found, lost.failed) == ("not-resolved", ("tests/test_price.py::gone",))
 
 
 def test_a_judge_that_knows_none_of_the_tests_says_so(verdict_of: Callable[..., Any]) -> None:

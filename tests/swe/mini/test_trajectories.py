@@ -84,16 +84,13 @@ def imported(
 def test_a_trajectory_is_run_again_and_its_patch_judged_by_the_tests(
     imported: Callable[..., tuple[int, dict[str, Any]]], shop: Path
 ) -> None:
-    code, said = imported(document("false", MEND, "git diff > patch.txt", "cat price.py", SUBMIT))
-    assert (code, said["status"]) == (0, "verified")
-    assert said["ended_otherwise"] == [0]  # `false` was recorded with 0
-    assert said["source"] == "files"
-    assert "patch.txt" in said["patch"]  # without a submitted patch everything counts
-    assert (said["cost"], said["calls"], said["model"]) == (0.3, 3, "some/model")
     tidy = "git diff -- price.py > patch.txt"
-    code, said = imported(document(MEND, tidy, f"{SUBMIT} && cat patch.txt"))
+    code, said = imported(document("false", MEND, tidy, f"{SUBMIT} && cat patch.txt", "rm *"))
     assert (code, said["status"], said["source"]) == (0, "verified", "submission")
-    assert said["patch"].count("diff --git") == 1
+    assert said["patch"].count("diff --git") == 1  # patch.txt itself is not in it
+    assert (said["commands"], said["run"]) == (5, 4)  # nothing after the submission
+    assert said["ended_otherwise"] == [0]  # `false` was recorded with 0
+    assert (said["cost"], said["calls"], said["model"]) == (0.3, 3, "some/model")
     assert (shop / "price.py").read_text() == "def price(n):\n    return n - 1\n"
 
 
@@ -166,7 +163,7 @@ def repaired(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (repo / "test_price.py").write_text(
         "from price import price\n\n\ndef test_two():\n    assert price(2) == 3\n"
     )
-    options = FixOptions(repo, issue="one is 'added'", out=folder / "run", budget_tests=8)
+    options = FixOptions(repo, issue="one is 'added'", out=folder / "run", budget_tests=4)
     assert fix(options).status == "verified"
     return repo, folder / "run"
 
