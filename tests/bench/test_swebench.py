@@ -155,7 +155,8 @@ def test_an_error_is_tried_again_and_its_search_goes_on_where_it_stood(
         url, port = server.base_url, server.port
     data, out = swebench.write(tmp_path / "data.json"), tmp_path / "out"
     asked = ["--data", data, "--repos", swebench.repos, "--out", out, "--python", sys.executable,
-             "--policy", "model", "--model", "local", "--base-url", url, "--judge", "none"]  # fmt: skip
+             "--policy", "model", "--model", "local", "--base-url", url,
+             "--judge", "none"]  # fmt: skip
     assert bench(*asked) == 0  # nobody listens there now
     (row,) = rows(out / "runs.jsonl")
     assert row["status"] == "error"
@@ -244,7 +245,7 @@ def test_validation_says_which_instances_can_be_judged(
     solved = {"instance_id": "a-2", "base_commit": swebench.base, "FAIL_TO_PASS": ["x.py::nope"]}
     data = swebench.write(tmp_path / "data.json", {}, solved)
     asked = ["--data", data, "--repos", swebench.repos, "--python", sys.executable, "--validate"]
-    assert bench(*asked, "--out", tmp_path / "out") == 1
+    assert bench(*asked) == 1
     said = capsys.readouterr().out
     assert "corner__shop-1                   can be judged" in said
     assert "a-2                              cannot be judged here: the developers' patch" in said

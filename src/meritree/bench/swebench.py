@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
@@ -246,13 +247,14 @@ def _validate(instances: Sequence[Instance], work: Work) -> int:
     """Say which instances this machine can judge: by their own patches, without any search."""
     bad = 0
     for instance in instances:
-        why = validated(
-            instance,
-            repos=work.repos,
-            environment=work.environments.of(instance.problem),
-            sandbox=choose(work.options.sandbox),
-            folder=work.out / f"validate-{instance.id}",
-        )
+        with tempfile.TemporaryDirectory(prefix="meritree-validate-") as folder:
+            why = validated(
+                instance,
+                repos=work.repos,
+                environment=work.environments.of(instance.problem),
+                sandbox=choose(work.options.sandbox),
+                folder=Path(folder) / "judge",
+            )
         bad += bool(why)
         print(f"{instance.id:32} {'cannot be judged here: ' + why if why else 'can be judged'}")
     print(f"\n{len(instances) - bad} of {len(instances)} instances can be judged offline here")

@@ -53,12 +53,13 @@ def judge_locally(
     sandbox: Sandbox,
     folder: Path,
 ) -> Verdict:
-    """Judge a prediction; ``folder`` (new) is used for copies and removed.
+    """Judge a prediction; ``folder`` is used for copies, and removed.
 
     Raises:
         BadInput: the clone or its commit is missing.
     """
     copy = folder / "repo"
+    shutil.rmtree(folder, ignore_errors=True)  # of a judge that was killed
     try:
         folder.mkdir(parents=True)
         materialise(repos, instance.problem, copy)

@@ -253,6 +253,30 @@ def test_a_killed_search_is_replayed_to_the_same_tree_without_asking_again(
         assert said[0] == said[1]
 
 
+def test_a_conversation_that_grows_too_long_loses_old_outputs_and_then_its_branch(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    from meritree.respond.errors import PromptTooLong
+    from meritree.swe.mini.conversation import fitted
+
+    long = [{"role": role, "content": "x" * 4000} for role in ("system", "user", "assistant")]
+    long += [{"role": "tool", "content": "y" * 4000}] * 2
+    assert fitted(long, 6000) == long
+    cut = fitted(long, 4500)
+    assert [len(one["content"]) > 3000 for one in cut] == [True, True, True, False, True]
+    assert cut[3]["role"] == "tool"
+
+    def refuse(_: Request) -> Reply:
+        raise PromptTooLong("no room")
+
+    search, _ = searched(
+        prepared, tmp_path / "work", FunctionModel(refuse), ledger=Ledger(Limits(tokens=10**6))
+    )
+    step(search, 0)
+    assert search.states[1].status == "ContextWindowExceeded"
+    assert not search.tree.tree[1].expandable
+
+
 class Mender:
     """A model of ours: looks, mends, and says so; the first reply is nonsense."""
 

@@ -20,7 +20,8 @@ from meritree.swe.agent.search import AgentLimits
 from meritree.swe.agent.situation import Situation
 from meritree.swe.code_search import Events
 from meritree.swe.edits import Edit
-from meritree.swe.mini.step import Made, Messages, MiniExpander, MiniState, MiniTask, Place
+from meritree.swe.mini.conversation import Messages, fitted
+from meritree.swe.mini.step import Made, MiniExpander, MiniState, MiniTask, Place
 from meritree.value.estimate import Estimate
 
 _SIBLING_PRIOR = 0.5  # a node's next proposal, as against the one before it
@@ -159,6 +160,7 @@ class MiniSearch:
         if tried and self.limits.hindsight:
             told = _TRIED + "\n".join(tried)[-4 * self.limits.lesson_tokens :]
             messages.append(self.expander.model.format_message(role="user", content=told))
+        messages = fitted(messages, self.limits.context_tokens)
         return MiniTask(ticket, self.states[ticket.node], messages)
 
     def _ended(self) -> bool:

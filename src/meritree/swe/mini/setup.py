@@ -19,12 +19,13 @@ from meritree.swe.agent.setup import strategy_of
 from meritree.swe.agent.situation import Files, Situation
 from meritree.swe.agent.trials import Trials
 from meritree.swe.code_search import Events
+from meritree.swe.mini.conversation import Messages
 from meritree.swe.mini.environment import SandboxEnvironment
 from meritree.swe.mini.model import AskedModel, PaidModel
 from meritree.swe.mini.package import check_installed, module, settings
 from meritree.swe.mini.search import MiniSearch
 from meritree.swe.mini.shell import Shell, Template
-from meritree.swe.mini.step import MakeAgent, Messages, MiniExpander, Place
+from meritree.swe.mini.step import MakeAgent, MiniExpander, Place
 from meritree.swe.prepare import Prepared
 from meritree.swe.value import Facts, root_value
 from meritree.value.estimate import Estimate

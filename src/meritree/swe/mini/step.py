@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from meritree.errors import BudgetExceeded, HarnessError, MeritreeError
+from meritree.respond.errors import PromptTooLong
 from meritree.run.ledger import Ledger
 from meritree.search import Ticket
 from meritree.swe.agent.guards import judges, shadows
@@ -20,6 +21,7 @@ from meritree.swe.agent.situation import Changes, Files, Situation
 from meritree.swe.agent.trials import Desk, Trials
 from meritree.swe.agent.value_agent import AgentWeights, combined
 from meritree.swe.edits import Edit
+from meritree.swe.mini.conversation import Messages, commands_of, label_of
 from meritree.swe.mini.environment import SandboxEnvironment, exit_message
 from meritree.swe.mini.package import module
 from meritree.swe.mini.shell import Left, is_patch, listed, patched
@@ -29,11 +31,9 @@ from meritree.swe.testing.types import Outcome
 from meritree.swe.value import Facts, ValueWeights, judge
 from meritree.value.estimate import Cost, Estimate
 
-Messages = list[dict[str, Any]]
 MakeAgent = Callable[[Any, SandboxEnvironment], Any]
 """Makes an agent with mini's interface: `messages`, `n_calls`, `cost`, `step()`."""
 Record = Callable[[str, dict[str, Any]], None]
-_LABEL = 180
 _MOST_WRONG = 3  # replies without a command in a row that end a branch
 
 
@@ -210,6 +210,9 @@ class MiniExpander:
                 agent.messages.append(exit_message("RepeatedFormatError"))
                 return "RepeatedFormatError", True
             return "", True
+        except PromptTooLong:
+            agent.messages.append(exit_message("ContextWindowExceeded"))
+            return "ContextWindowExceeded", False
         except exceptions.InterruptAgentFlow as stop:
             agent.messages.extend(stop.messages)
             extra = agent.messages[-1].get("extra", {})
@@ -353,24 +356,6 @@ def by_rules(before: MiniState, state: MiniState) -> tuple[float, str]:
         return min(90.0, 40.0 + 100.0 * gain), "the tests come nearer"
     return (-60.0, "the tests are further away") if gain < -0.02 else (
         -40.0, "the tests fail as before")  # fmt: skip
-
-
-def commands_of(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The commands of a conversation, in order."""
-    found = []
-    for message in messages:
-        extra = message.get("extra")
-        actions = extra.get("actions") if isinstance(extra, Mapping) else None
-        found += [str(one.get("command", "")) for one in actions or () if isinstance(one, Mapping)]
-    return found
-
-
-def label_of(messages: Sequence[Mapping[str, Any]], status: str) -> str:
-    """A step on one line: its commands, or how it ended."""
-    commands = "; ".join(commands_of(messages))
-    words = " ".join((commands or "no command").split())
-    words = words if len(words) <= _LABEL else words[: _LABEL - 1] + "…"
-    return f"{words} ({status})" if status else words
 
 
 def _is_test(path: str) -> bool:
