@@ -224,6 +224,24 @@ def test_the_offline_judge_tells_right_from_wrong(
     assert verdict_of(forged + right).found == "resolved"
 
 
+def test_a_prediction_cannot_write_outside_its_copy(
+    tmp_path: Path, verdict_of: Callable[..., Any]
+) -> None:
+    new = "new file mode {mode}\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+{text}\n"
+    end = "\\ No newline at end of file\n"
+
+    def added(path: str, text: str, mode: str = "100644") -> str:
+        head = f"diff --git a/{path} b/{path}\n"
+        return head + new.format(mode=mode, path=path, text=text) + end * (mode == "120000")
+
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    link = added("way", str(outside), "120000")
+    for patch in (added("../outside/evil", "x"), link + added("way/evil", "x"), "no patch at all"):
+        assert verdict_of(patch).why.startswith("the patch does not apply")
+    assert list(outside.iterdir()) == []
+
+
 def test_a_judge_that_knows_none_of_the_tests_says_so(verdict_of: Callable[..., Any]) -> None:
     django = ["test_price (shop.tests.Price)"]
     said = verdict_of("", FAIL_TO_PASS=django, PASS_TO_PASS=[])

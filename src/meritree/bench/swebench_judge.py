@@ -89,8 +89,9 @@ def apply_patch(
     Args:
         without: files that are left as they are.
     """
-    if not patch.strip() or set(changed_files(patch)) <= {*without} != set():
-        return ""
+    changed = set(changed_files(patch))
+    if not patch.strip() or (changed and changed <= set(without)):
+        return ""  # git calls a patch of which nothing is left an error
     file = folder / "prediction.diff"
     file.write_bytes(patch_bytes(patch if patch.endswith("\n") else patch + "\n"))
     left_out = [f"--exclude={path}" for path in without]
