@@ -251,7 +251,7 @@ def test_doctor_tells_versions_extras_and_sandboxes(capsys: pytest.CaptureFixtur
 def test_bench_names_the_missing_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meritree.cli.bench.NEEDS", ("no_such_package_anywhere",))
+    monkeypatch.setattr("meritree.cli.bench.NEEDS", {"repair": ("no_such_package_anywhere",)})
     assert app.run(["bench", "repair"]) == 2
     err = capsys.readouterr().err
     assert "no_such_package_anywhere" in err

@@ -47,8 +47,9 @@ def fix(
     policy: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|repair|model",
-            help="Who proposes edits; auto: the model if --model names one, else repair.",
+            metavar="auto|repair|model|mini",
+            help="Who proposes edits; auto: the model if --model names one, else repair; "
+            "mini: mini-swe-agent with that model.",
             show_default=shown("policy"),
         ),
     ] = None,

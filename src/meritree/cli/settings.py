@@ -97,10 +97,10 @@ def _checked(file: Path, section: Mapping[str, Any]) -> list[tuple[str, Any]]:
             )
         if key == "prices":
             _check_prices(file, value)
-        if key == "policy" and value == "model":
+        if key == "policy" and value in ("model", "mini"):
             raise BadInput(
                 f"{file}: [tool.meritree] {raw} = {value!r}: a repository cannot have models paid; "
-                "give --policy model on the command line"
+                f"give --policy {value} on the command line"
             )
         most = _AT_MOST.get(key)
         if most is not None and value > most:

@@ -221,7 +221,7 @@ def prepare(
         BadInput: the tests cannot judge a patch (none found, import errors, all flaky...).
         Ended: no test fails, or only a text says what is wrong.
     """
-    repository = open_repository(options.repo, any_language=options.policy == "model")
+    repository = open_repository(options.repo, any_language=options.by_model)
     sandbox = choose(options.sandbox)
     pristine = folder.work / "pristine"
     _copy(repository.root, pristine, folder.root)
@@ -303,6 +303,8 @@ def _targets(
     Raises:
         BadInput, Ended: see `prepare`.
     """
+    if not options.trust_failing and options.issue and options.by_model:
+        return ()
     failing = baseline.failing
     if options.failing_tests:
         named = _named(options.failing_tests, session.collected)
@@ -319,7 +321,7 @@ def _targets(
         )
     if not failing:
         tests = outcomes(baseline.results)
-        if options.issue and options.policy == "model":
+        if options.issue and options.by_model:
             return ()
         if options.issue:
             raise Ended(

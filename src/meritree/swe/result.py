@@ -47,7 +47,8 @@ class FixOptions:
     test_command: str | None = None  # None: detected
     failing_tests: tuple[str, ...] = ()  # node ids; empty: every test that fails is a target
     python: Path | None = None  # interpreter of the repository's tests; None: detected
-    policy: Literal["auto", "repair", "model"] = "auto"
+    trust_failing: bool = True  # False: tests that fail now are no targets, the issue is
+    policy: Literal["auto", "repair", "model", "mini"] = "auto"
     strategy: str = DEFAULT_STRATEGY
     budget_tests: int = 2000  # candidate evaluations
     budget_seconds: float = 300.0  # wall clock of the search
@@ -70,6 +71,11 @@ class FixOptions:
     calibration: Path | None = None  # journal of judged patches; None: no risk is stated
     out: Path | None = None  # None: a new folder `meritree-runs/<name>-<time>` below the cwd
     apply: bool = False
+
+    @property
+    def by_model(self) -> bool:
+        """Whether a language model proposes: a text alone is then enough to work on."""
+        return self.policy in ("model", "mini")
 
 
 @dataclass(frozen=True, slots=True)

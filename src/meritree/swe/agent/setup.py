@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from meritree.errors import BadInput
 from meritree.respond.ledgered import ledgered
@@ -95,7 +95,7 @@ def check_model_options(options: FixOptions) -> None:
     Raises:
         BadInput: see above.
     """
-    if options.policy != "model" and not options.judge_model:
+    if not options.by_model and not options.judge_model:
         return
     if options.budget_tokens < 1:
         raise BadInput(f"--budget-tokens {options.budget_tokens}: must be at least 1")
@@ -111,7 +111,7 @@ def check_model_options(options: FixOptions) -> None:
 
 def models_asked(options: FixOptions) -> tuple[Model, ...]:
     """Every model that a run with these options may ask: of the agent and of the debate."""
-    agents = models_of(options).all if options.policy == "model" else ()
+    agents = models_of(options).all if options.by_model else ()
     return (*agents, *((endpoint(options.judge_model, options),) if options.judge_model else ()))
 
 
@@ -249,7 +249,31 @@ def _suspected(prepared: Prepared) -> Callable[[Mapping[str, tuple[int, int]]], 
 # ---- the last word ----------------------------------------------------------------------
 
 
-def final_verdict(search: AgentSearch, node: int) -> dict[str, Any]:
+class Judging(Protocol):
+    """What is read of a search by a model: its trials, and where each node stands."""
+
+    @property
+    def expander(self) -> HasTrials: ...
+    @property
+    def states(self) -> Mapping[int, HasSituation]: ...
+    def labels(self, node: int) -> tuple[str, ...]: ...
+
+
+class HasTrials(Protocol):
+    """Whoever runs tests for the search."""
+
+    @property
+    def trials(self) -> Trials: ...
+
+
+class HasSituation(Protocol):
+    """A node's state."""
+
+    @property
+    def situation(self) -> Situation: ...
+
+
+def final_verdict(search: Judging, node: int) -> dict[str, Any]:
     """The last word on a node's patch as JSON data; never verified by the agent's own test."""
     trials = search.expander.trials
     prepared, situation = trials.prepared, search.states[node].situation
@@ -269,7 +293,7 @@ def final_verdict(search: AgentSearch, node: int) -> dict[str, Any]:
     return {**data, "verified": False, "own_test": True, "reason": reason}
 
 
-def with_steps(candidates: Sequence[Candidate], search: AgentSearch) -> tuple[Candidate, ...]:
+def with_steps(candidates: Sequence[Candidate], search: Judging) -> tuple[Candidate, ...]:
     """The candidates with all that led to them, and the tests that the agent wrote."""
     return tuple(
         replace(
