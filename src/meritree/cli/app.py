@@ -97,7 +97,9 @@ def run(arguments: Sequence[str]) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "meritree"
-    return f"{error.format_message().rstrip('.')}. `{where} --help` shows what there is."
+    said = error.format_message().rstrip(".")
+    said = said if not said or said.endswith("?") else f"{said}."
+    return f"{said} `{where} --help` shows what there is.".lstrip()
 
 
 def main() -> NoReturn:

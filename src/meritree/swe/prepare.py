@@ -285,6 +285,12 @@ def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
     warnings += [f"flaky, ignored: {test}" for test in baseline.flaky]
     warnings += [f"differs in a fresh process, ignored: {test}" for test in baseline.unstable]
     targets = _targets(session, baseline, options, tuple(warnings))
+    others = len(set(baseline.failing) - set(targets))
+    if options.failing_tests and others:
+        warnings.append(
+            f"{others} other test{'s fail' if others > 1 else ' fails'} too and may go on failing: "
+            "a target is what was named with --failing"
+        )
     warnings += [
         f"runs into its time limit: {t}" for t in targets if baseline.results[t].status == "timeout"
     ]

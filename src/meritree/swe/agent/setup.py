@@ -5,6 +5,7 @@ The programmatic entry for studies as well as for `fix`; studies may pass models
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -103,6 +104,8 @@ def check_model_options(options: FixOptions) -> None:
         raise BadInput(f"--context-tokens {options.context_tokens}: must be at least 2000")
     if options.temperature is not None and not 0 <= options.temperature <= 2:
         raise BadInput(f"--temperature {options.temperature}: must lie in [0, 2]")
+    if importlib.util.find_spec("httpx") is None:
+        raise BadInput("asking a model over the network needs httpx: pip install 'meritree[llm]'")
     asked = models_asked(options)
     ledger = Ledger(limits_of(options, asked))
     for model in asked:
