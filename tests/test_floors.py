@@ -19,8 +19,9 @@ FLOORS = {
     "value": 1, "objectives": 1, "run": 1, "stats": 1,
 }  # fmt: skip
 EVERYWHERE = {"errors", "__version__", "typing"}
-# The one import between rooms of a floor: heads of values are made of losses.
-SAME_FLOOR = {("value", "objectives")}
+# Imports between rooms of a floor: heads of values are made of losses, studies measure on the
+# benchmark's faults.
+SAME_FLOOR = {("value", "objectives"), ("studies", "bench")}
 # The harness runs inside the user's interpreter: it may import nothing of ours but itself.
 HARNESS = ("swe", "harness")
 FILES = [

@@ -55,20 +55,20 @@ class FixCase:
     def __init__(
         self, prepared: Prepared, folder: RunFolder, task: str, cache: OutcomeCache | None
     ) -> None:
-        self._prepared = prepared
-        self._folder = folder
+        self.prepared = prepared
+        self.folder = folder
         self._task = task
         self._cache = cache
         self._testers: dict[TestLimits, Tester] = {}
 
-    def _tester(self, limits: TestLimits) -> Tester:
+    def tester(self, limits: TestLimits) -> Tester:
         """One judge for all searches with these limits; others' outcomes are not theirs."""
         if limits not in self._testers:
-            tester: Tester = self._prepared.evaluator(limits)
+            tester: Tester = self.prepared.evaluator(limits)
             if self._cache is not None:
                 usual = limits == TestLimits()
                 name = self._task if usual else f"{self._task} {limits}"
-                tester = _Remembering(tester, self._cache.for_task(name), self._prepared)
+                tester = _Remembering(tester, self._cache.for_task(name), self.prepared)
             self._testers[limits] = tester
         return self._testers[limits]
 
@@ -77,14 +77,14 @@ class FixCase:
         started = time.monotonic()
         parts = parts_without(setting.ablate)
         search = new_search(
-            self._prepared,
+            self.prepared,
             strategy=setting.strategy,
             seed=seed,
             ledger=Ledger(Limits(evaluations=budget)),
             limits=SearchLimits(stop_at_first=True),
             weights=parts.weights,
-            policy=self._prepared.policy(seed, priors=parts.priors, options=parts.options),
-            testers=[self._tester(parts.limits)],
+            policy=self.prepared.policy(seed, priors=parts.priors, options=parts.options),
+            testers=[self.tester(parts.limits)],
         )
         search.run()
         found = search.found[0] if search.found else None
@@ -97,8 +97,8 @@ class FixCase:
 
     def close(self) -> None:
         """End the processes that hold the task's tests."""
-        self._prepared.close()
-        self._folder.clear_work()
+        self.prepared.close()
+        self.folder.clear_work()
 
 
 class _Remembering:

@@ -41,6 +41,8 @@ STRATEGIES = (
     "swe-search-paper",
     "swe-search-dev",
     "swe-search-moatless",
+    "ab-mcts",
+    "guarded",
 )
 REFERENCE = DEFAULT_STRATEGY
 SAMPLE = Package(
@@ -109,7 +111,7 @@ def run_repair_bench(
             seeds=range(bench.seeds),
             budget=bench.budget_tests,
             solver=solver or FixSolver(cache),
-            lay_out=_task_layout(bench),
+            lay_out=task_layout(bench.data),
             results=bench.out / "trials.jsonl",
             say=say,
         )
@@ -246,7 +248,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _task_layout(bench: RepairBench) -> Callable[[Task, Path], None]:
+def task_layout(data: Path | None = None) -> Callable[[Task, Path], None]:
+    """What writes a task's package, without its fault, to an empty folder.
+
+    Args:
+        data: folder with source distributions placed by hand.
+    """
     table = {package.name: package for package in PACKAGES}
 
     def layout(task: Task, root: Path) -> None:
@@ -256,7 +263,7 @@ def _task_layout(bench: RepairBench) -> Callable[[Task, Path], None]:
         package = table.get(task.package)
         if package is None or package.version != task.version:
             raise BadInput(f"{task.id}: {task.package} {task.version} is not in the catalogue")
-        lay_out(package, fetch(package, data=bench.data), root)
+        lay_out(package, fetch(package, data=data), root)
 
     return layout
 

@@ -50,6 +50,13 @@ def study(
         str | None,
         typer.Option(metavar="DIR", help="Folder of the run.", show_default="a state folder"),
     ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|URL", help="Measure with this language model, where a study asks one."
+        ),
+    ] = "",
+    base_url: Annotated[str, typer.Option(metavar="URL", help="Endpoint of the model.")] = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
     """Measure a paper's claim: table, verdict, figure.
@@ -63,8 +70,10 @@ def study(
     context.obj.json = json
     if scale not in SCALES:
         raise BadInput(f"--scale {scale}: there are {' and '.join(SCALES)}")
-    declared = study_named(name)
-    folder = read_out(out) or _state_folder() / f"{declared.name}-{scale}"
+    declared = with_model(study_named(name), model, base_url)
+    if model and store:
+        raise BadInput("--store: a result with --model is yours to keep; it lies in --out")
+    folder = read_out(out) or _state_folder() / _folder_name(declared.name, scale, model)
     context.obj.folder = str(folder)
     chosen = make_engine(engine, workers, ray_address)
     result = _measure(declared, scale, seeds, chosen, folder, quiet=json)
@@ -77,6 +86,31 @@ def study(
     else:
         _show(declared, result, folder, check, differences)
     return 1 if differences else 0
+
+
+def with_model(study: Study, model: str, base_url: str) -> Study:
+    """The study with a language model in place of the local ones.
+
+    Raises:
+        BadInput: the study asks no model, or an endpoint is given without a model.
+    """
+    if not model and not base_url:
+        return study
+    if not model:
+        raise BadInput(f"--base-url {base_url}: name the model too, with --model NAME")
+    scales = {}
+    for scale, size in study.scales.items():
+        if "model" not in size.settings:
+            raise BadInput(f"--model {model}: study {study.name} asks no language model")
+        settings = {**size.settings, "model": model, "base_url": base_url}
+        scales[scale] = replace(size, settings=settings)
+    part = f"the repair policy and {model}" if study.part else ""
+    return replace(study, scales=scales, part=part, repeatable=False)
+
+
+def _folder_name(study: str, scale: str, model: str) -> str:
+    plain = "".join(c if c.isalnum() else "-" for c in model)
+    return f"{study}-{scale}-{plain}" if model else f"{study}-{scale}"
 
 
 def _state_folder() -> Path:

@@ -8,10 +8,13 @@ from typing import Any
 
 from meritree.errors import BadInput
 from meritree.search.backups import Mean
+from meritree.search.chains import Chains, Guarded
 from meritree.search.global_uct import GlobalUct
 from meritree.search.selectors import PUCT, SQRT2, UCT, Beam, BestFirst, Newest
 from meritree.search.strategy import Strategy
 from meritree.search.swe_search import SweSearchDev, SweSearchMoatless, SweSearchPaper
+from meritree.search.thompson import AbMcts, Posterior
+from meritree.search.tree import UNLIMITED
 from meritree.search.widening import Doubling, MaxExpansions, Progressive, Unlimited
 
 
@@ -28,8 +31,8 @@ def best_of_n(
     *, n: int = 1_000_000, temperature: float = 1.0, max_depth: int | None = None
 ) -> Strategy:
     """``n`` independent chains from the root, one after the other, drawn from the policy."""
-    widening = MaxExpansions(1, root=n)
-    return Strategy("best-of-n", Newest(), Mean(), widening, max_depth, temperature=temperature)
+    widening = MaxExpansions(UNLIMITED, root=n)
+    return Strategy("best-of-n", Chains(), Mean(), widening, max_depth, temperature=temperature)
 
 
 def beam(*, width: int = 4, expansions: int = 32, max_depth: int | None = None) -> Strategy:
@@ -103,6 +106,23 @@ def swe_search_moatless(
     )
 
 
+def ab_mcts(*, max_depth: int | None = None, **prior: float) -> Strategy:
+    """AB-MCTS-A: wider or deeper by Thompson sampling; ``prior``: m, kappa, nu, tau2."""
+    return Strategy("ab-mcts", AbMcts(Posterior(**prior)), Mean(), Unlimited(), max_depth)
+
+
+def guarded(
+    *,
+    share: float = 0.5,
+    margin: float = 0.02,
+    temperature: float = 1.0,
+    max_depth: int | None = None,
+) -> Strategy:
+    """Best-of-n that leaves its chains for promising states, and falls back on them."""
+    selector = Guarded(share, margin)
+    return Strategy("guarded", selector, Mean(), Unlimited(), max_depth, temperature=temperature)
+
+
 def i_mcts(
     *,
     c: float = 2.0,
@@ -132,6 +152,8 @@ STRATEGIES: Mapping[str, Callable[..., Strategy]] = MappingProxyType(
         "swe-search-paper": swe_search_paper,
         "swe-search-dev": swe_search_dev,
         "swe-search-moatless": swe_search_moatless,
+        "ab-mcts": ab_mcts,
+        "guarded": guarded,
         "i-mcts": i_mcts,
     }
 )

@@ -9,6 +9,7 @@ from meritree.stats.bootstrap import (
     Interval,
     bootstrap_mean,
     cluster_bootstrap,
+    crossed_bootstrap,
     paired_bootstrap,
     stratified_bootstrap,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Interval",
     "bootstrap_mean",
     "cluster_bootstrap",
+    "crossed_bootstrap",
     "iqm",
     "paired_bootstrap",
     "pass_at_k",

@@ -119,6 +119,39 @@ def stratified_bootstrap(
     )
 
 
+def crossed_bootstrap(
+    table: Sequence[Sequence[float]],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> Interval:
+    """Interval of a mean over two crossed factors, both drawn anew: tasks x seeds, say.
+
+    ``table[i][j]`` is the value of row i (a task) in column j (a seed). A resample draws rows
+    and columns independently with replacement and takes the mean over the drawn grid: the
+    pigeonhole bootstrap (Owen 2007, "The pigeonhole bootstrap"), which is rather too wide than
+    too narrow. ``n`` is the number of rows.
+
+    Raises:
+        BadInput: no row or column, rows of different length, and as `cluster_bootstrap`.
+    """
+    if not table or len({len(row) for row in table}) != 1:
+        raise BadInput("a crossed bootstrap needs rows (tasks) of the same columns (seeds)")
+    _check([table], resamples, level)
+    rows, columns = len(table), len(table[0])
+    rng, means = Random(seed), []
+    for _ in range(resamples):
+        drawn = rng.choices(table, k=rows)
+        sums = [fsum(values) for values in zip(*drawn, strict=True)]
+        means.append(fsum(rng.choices(sums, k=columns)) / (rows * columns))
+    means.sort()
+    tail = (1.0 - level) / 2.0
+    mean = fsum(map(fsum, table)) / (rows * columns)
+    low, high = quantile_of_sorted(means, tail), quantile_of_sorted(means, 1.0 - tail)
+    return Interval(mean=mean, low=low, high=high, level=level, n=rows)
+
+
 def _resampled_means(
     strata: Sequence[Sequence[tuple[float, int]]], resamples: int, rng: Random
 ) -> Iterator[float]:

@@ -15,7 +15,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -81,7 +81,8 @@ def run(
     verdict, findings = judge(study, rows)
     provenance = Provenance(
         command=f"meritree study {study.name} --scale {scale}"
-        + (f" --seeds {count}" if count != size.seeds else ""),
+        + (f" --seeds {count}" if count != size.seeds else "")
+        + _model_options(size.settings),
         commit=measured,
         seeds=tuple(sorted(done)),
         settings=dict(size.settings),
@@ -136,14 +137,25 @@ def _measured(
         for seed in todo:
             yield measure_seed(study, scale, seed)
         return
-    for _, one in engine.each(partial(_measure_named, study.name, scale), todo):
+    settings = dict(study.scales[scale].settings)
+    for _, one in engine.each(partial(_measure_named, study.name, scale, settings), todo):
         yield one
 
 
-def _measure_named(name: str, scale: ScaleName, seed: int) -> _Done:
+def _measure_named(name: str, scale: ScaleName, settings: dict[str, Any], seed: int) -> _Done:
     from meritree.studies.registry import study_named
 
-    return measure_seed(study_named(name), scale, seed)
+    declared = study_named(name)
+    size = replace(declared.scales[scale], settings=settings)
+    return measure_seed(replace(declared, scales={**declared.scales, scale: size}), scale, seed)
+
+
+def _model_options(settings: Mapping[str, Any]) -> str:
+    """The options that name the language model measured, if one was."""
+    options = [
+        (f"--{name.replace('_', '-')}", settings.get(name)) for name in ("model", "base_url")
+    ]
+    return "".join(f" {option} {value}" for option, value in options if value)
 
 
 class _Kept:

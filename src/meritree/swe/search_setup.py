@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from meritree.run.ledger import Ledger
-from meritree.search import SearchTree, make_strategy
+from meritree.search import SearchTree, Strategy, make_strategy
 from meritree.swe.code_search import CodeSearch, EditPolicy, Events, SearchLimits, Tester
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.guards import Flag, special_cases, worth_a_look
@@ -24,7 +24,7 @@ from meritree.value.estimate import Estimate
 def new_search(
     prepared: Prepared,
     *,
-    strategy: str,
+    strategy: str | Strategy,
     seed: int,
     ledger: Ledger,
     workers: int = 1,
@@ -38,7 +38,7 @@ def new_search(
     """A search over edits of the prepared repository, started but not run.
 
     Args:
-        strategy: a name in `meritree.search.STRATEGIES`.
+        strategy: a name in `meritree.search.STRATEGIES`, or one made by hand.
         weights: how the channels make one value; the usual when None.
         policy: what proposes edits, in the state ``prepared.base``; the usual when None.
         testers: judges of candidates; ``workers`` new ones when there are none.
@@ -49,7 +49,7 @@ def new_search(
     """
     weights = weights or ValueWeights()
     reference = Reference.of(prepared.baseline, prepared.targets)
-    rules = make_strategy(strategy)
+    rules = make_strategy(strategy) if isinstance(strategy, str) else strategy
     tree_policy: EditPolicy = TreePolicy(
         policy or prepared.policy(seed),
         prepared.base,

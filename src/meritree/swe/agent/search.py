@@ -44,6 +44,7 @@ class AgentLimits:
         idle: a node whose proposals led nowhere new so often in a row is not asked again.
         context_tokens: about the longest prompt.
         hindsight: tell the model what tried siblings did.
+        explanations: tell it also why their values are what they are.
         lesson_tokens: about the most of a prompt that lessons may take.
     """
 
@@ -52,6 +53,7 @@ class AgentLimits:
     idle: int = 3
     context_tokens: int = 32_000
     hindsight: bool = True
+    explanations: bool = True
     lesson_tokens: int = 4_000
 
 
@@ -326,6 +328,7 @@ class AgentSearch:
             reasons = made.estimate.reasons
             parts = [reasons.get(name, "") for name in ("rules", "near", "model")]
             why = "; ".join(part for part in parts if part)
+        why = why if self.limits.explanations else "not said"
         lesson = Lesson(made.action, made.estimate.mean, why)
         self._lessons.setdefault(made.ticket.node, []).append(lesson)
         before = self.states[made.ticket.node].situation.tree

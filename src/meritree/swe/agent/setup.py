@@ -16,6 +16,7 @@ from meritree.respond.ledgered import ledgered
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import SearchTree, Strategy, make_strategy
+from meritree.search.chains import Guarded
 from meritree.swe.agent.expand import Expander
 from meritree.swe.agent.facts import CORRECTABLE
 from meritree.swe.agent.policy import AgentPolicy
@@ -26,7 +27,7 @@ from meritree.swe.agent.situation import Files, Situation
 from meritree.swe.agent.trials import Trials
 from meritree.swe.agent.value_agent import AgentWeights, ValueAgent
 from meritree.swe.agent.workspace import Workspace
-from meritree.swe.code_search import Events
+from meritree.swe.code_search import Events, Tester
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import DEFAULT_USD, Candidate, FixOptions
 from meritree.swe.retrieval.trees import TreeRetriever
@@ -35,6 +36,7 @@ from meritree.swe.verify import RUNS, verdict_data
 from meritree.value.estimate import Estimate
 
 DEEPEST = 40  # steps of a branch
+_NEVER = 10**9  # as `AgentLimits.idle`
 _UNJUDGED = 0.3  # value of code that no test judges yet
 _CHAINS = frozenset({"linear", "best-of-n"})  # attempts that go on from no other's states
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
@@ -147,7 +149,7 @@ def new_agent_search(
     folder: Path,
     *,
     models: Models,
-    strategy: str,
+    strategy: str | Strategy,
     seed: int,
     ledger: Ledger,
     workers: int = 1,
@@ -156,6 +158,7 @@ def new_agent_search(
     execution: ValueWeights | None = None,
     temperature: float | None = None,
     retriever: Retriever | None = None,
+    tester: Tester | None = None,
     events: Events | None = None,
     on_step: Callable[[AgentSearch, int], None] | None = None,
 ) -> AgentSearch:
@@ -164,15 +167,18 @@ def new_agent_search(
     Args:
         folder: for scratch copies.
         models: who is asked; each call is paid from ``ledger``.
+        strategy: a name in `meritree.search.STRATEGIES`, or one made by hand.
         weights: how rules, tests and model make one value.
         execution: how the tests' channels make their part.
         retriever: answers the action `search`; words and structure fused when None.
+        tester: judges candidates against the given targets in place of the workers' own
+            processes (with one worker only): for studies that share outcomes between searches.
         events: where every step is recorded before it is acted on.
 
     Raises:
         BadInput: an unknown strategy, or money that cannot be counted.
     """
-    rules = strategy_of(strategy)
+    rules = strategy_of(strategy) if isinstance(strategy, str) else strategy
     if temperature is None and rules.temperature > 0:
         temperature = rules.temperature
     files = Files(prepared.store, prepared.base)
@@ -208,8 +214,8 @@ def new_agent_search(
         ),
         separate=rules.name in _CHAINS,
         independent=rules.temperature > 0,
-        desks=[trials.desk() for _ in range(workers)],
-        limits=limits or AgentLimits(),
+        desks=[trials.desk(tester) for _ in range(workers)],
+        limits=_for_chains(limits or AgentLimits(), rules),
         events=events,
         on_step=on_step,
         seed=seed,
@@ -221,6 +227,11 @@ def new_agent_search(
         value = root_value(given.reference, execution)
     search.start(Situation(prepared.base), value, judged)
     return search
+
+
+def _for_chains(limits: AgentLimits, rules: Strategy) -> AgentLimits:
+    """Guarded chains share their states, so each passes through those that others have seen."""
+    return replace(limits, idle=_NEVER) if isinstance(rules.selector, Guarded) else limits
 
 
 def _test_folder(test_files: Sequence[str]) -> str:

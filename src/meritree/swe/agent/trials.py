@@ -15,6 +15,7 @@ from pathlib import Path
 
 from meritree.errors import BadInput, HarnessError
 from meritree.swe.agent.situation import Changes, Situation, digest
+from meritree.swe.code_search import Tester
 from meritree.swe.prepare import Prepared
 from meritree.swe.testing import Baseline, Evaluator, Outcome, TestResult, TestSession
 from meritree.swe.testing.types import FinalVerdict
@@ -121,9 +122,9 @@ class Trials:
 
     _numbering: threading.Lock = field(default_factory=threading.Lock)
 
-    def desk(self) -> Desk:
-        """A worker's own processes."""
-        return Desk(self)
+    def desk(self, tester: Tester | None = None) -> Desk:
+        """A worker's own processes; ``tester`` judges the given targets where there is one."""
+        return Desk(self, tester)
 
     def final_check(self, situation: Situation, runs: int) -> FinalVerdict:
         """The last word on a patch, in fresh processes."""
@@ -169,8 +170,9 @@ class Trials:
 class Desk:
     """One worker's evaluators; used by one thread at a time."""
 
-    def __init__(self, trials: Trials) -> None:
+    def __init__(self, trials: Trials, tester: Tester | None = None) -> None:
         self.trials = trials
+        self._tester = tester
         self._evaluators: dict[int, Evaluator] = {}
 
     def outcome(self, situation: Situation) -> Outcome | None:
@@ -187,7 +189,9 @@ class Desk:
             outcome = self._guarded(outcome, situation)
         return replace(outcome, amended=())
 
-    def _evaluator(self, bench: Bench) -> Evaluator:
+    def _evaluator(self, bench: Bench) -> Tester:
+        if self._tester is not None and bench.session is self.trials.prepared.session:
+            return self._tester
         key = id(bench.session)
         if key not in self._evaluators:
             prepared = self.trials.prepared

@@ -1,0 +1,211 @@
+"""Injected faults made ready for many searches at equal budgets, judged by hidden tests.
+
+Opens a task once a process, keeps outcomes for all strategies and seeds. Knows the two policies
+(edits of the repair policy, actions of a model) but no strategy by name and no claim.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from meritree.bench.compare import Verdicts
+from meritree.bench.fix_solver import FixCase, FixSolver
+from meritree.bench.outcome_cache import OutcomeCache
+from meritree.bench.packages import cache_folder
+from meritree.bench.repair import task_layout
+from meritree.bench.tasks import Task, inject, list_hash
+from meritree.errors import BadInput
+from meritree.run.ledger import Ledger, Limits
+from meritree.search import Strategy
+from meritree.swe.code_search import SearchLimits, Tester
+from meritree.swe.edits import Edit
+from meritree.swe.search_setup import new_search
+from meritree.swe.testing.types import Outcome, TestLimits
+from meritree.value.estimate import Estimate
+
+if TYPE_CHECKING:
+    from meritree.swe.agent.search import AgentLimits
+    from meritree.swe.agent.setup import Models
+    from meritree.swe.agent.value_agent import AgentWeights
+
+TASKS = "tasks.json"
+Distort = Callable[[Estimate, str], Estimate]
+"""A value and which patch it is of, to the value that the search is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One search.
+
+    Attributes:
+        right: its first patch that passes the shown tests also passes the hidden ones.
+        passed: there is such a patch.
+        tests: candidate evaluations until then, or spent in all.
+        tokens: of the model until then, or spent in all; 0 without one.
+    """
+
+    right: bool
+    passed: bool
+    tests: int
+    tokens: int = 0
+
+
+@cache
+def task_named(name: str) -> Task:
+    """A task of the list that comes with the study.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    text = (files("meritree.studies.swe") / TASKS).read_text("utf-8")
+    tasks = {task["id"]: task for task in json.loads(text)["tasks"]}
+    if name not in tasks:
+        raise BadInput(f"task {name!r}: unknown; there are {', '.join(tasks)}")
+    return Task.from_json(tasks[name])
+
+
+@cache
+def opened(name: str, keep: bool) -> OpenTask:
+    """The task, opened once a process and closed at its end.
+
+    Args:
+        keep: outcomes go to the user's cache folder, for later runs and other processes.
+    """
+    made = OpenTask(task_named(name), keep)
+    atexit.register(made.close)
+    return made
+
+
+class OpenTask:
+    """A task's repository with everything that is the same for all searches."""
+
+    def __init__(self, task: Task, keep: bool) -> None:
+        self.task = task
+        self._scratch = Path(tempfile.mkdtemp(prefix="meritree-study-"))
+        clean, repo = self._scratch / "clean", self._scratch / "repo"
+        clean.mkdir()
+        try:
+            task_layout()(task, clean)
+            shutil.copytree(clean, repo)
+            inject(task, repo)
+            place = cache_folder() / "studies" if keep else self._scratch
+            self._cache = OutcomeCache(place / "swe-search.db")
+            self._case: FixCase = FixSolver(self._cache).open(repo, task)
+        except BaseException:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
+        self._key = f"{task.id} {list_hash([task])}"
+        self._verdicts = Verdicts(task, clean, repo)
+
+    @property
+    def tester(self) -> Tester:
+        """Judges a candidate, once for all searches."""
+        return self._case.tester(TestLimits())
+
+    def right(self, changed: Mapping[str, str]) -> bool:
+        """Whether a patch passes what it could not see, or is the original."""
+        digest = f"verdict {json.dumps(sorted(changed.items()))}"
+        known = self._cache.read(self._key, digest)
+        if known is None:
+            _, kept, original = self._verdicts.of(changed)
+            known = json.dumps(original or kept)
+            self._cache.write(self._key, digest, known)
+        return bool(json.loads(known))
+
+    def by_repair(
+        self, strategy: Strategy, seed: int, tests: int, distort: Distort | None = None
+    ) -> Tried:
+        """A search over the repair policy's edits, ended by its first passing patch.
+
+        Args:
+            tests: budget of candidate evaluations.
+            distort: what becomes of the value of a patch that does not pass.
+        """
+        search = new_search(
+            self._case.prepared,
+            strategy=strategy,
+            seed=seed,
+            ledger=Ledger(Limits(evaluations=tests)),
+            limits=SearchLimits(stop_at_first=True),
+            testers=[self.tester],
+        )
+        if distort is not None:
+            plain, told = search.judge, distort
+
+            def judge(outcome: Outcome, edits: Sequence[Edit], probability: float) -> Estimate:
+                value = plain(outcome, edits, probability)
+                patch = repr([(edit.path, edit.splices) for edit in edits])
+                return value if value.mean == 1.0 else told(value, patch)
+
+            search.judge = judge
+        search.run()
+        if not search.found:
+            return Tried(False, False, search.evaluations)
+        found = search.found[0]
+        spent = search.states[found].found_at
+        return Tried(self.right(dict(search.files(found))), True, spent)
+
+    def by_agent(
+        self,
+        strategy: Strategy,
+        seed: int,
+        *,
+        models: Models,
+        limits: AgentLimits,
+        weights: AgentWeights,
+        tests: int,
+        tokens: int,
+        temperature: float | None = None,
+    ) -> Tried:
+        """A search by a model's actions, ended by its first passing patch or by its budgets."""
+        from meritree.swe.agent.setup import new_agent_search
+
+        prepared = self._case.prepared
+        ledger = Ledger(Limits(evaluations=tests, tokens=tokens))
+        search = new_agent_search(
+            prepared,
+            self._scratch,
+            models=models,
+            strategy=strategy,
+            seed=seed,
+            ledger=ledger,
+            limits=limits,
+            weights=weights,
+            temperature=temperature,
+            tester=self.tester,
+        )
+        search.run()
+        search.expander.trials.close()
+        spent = ledger.snapshot().spent.tokens
+        if not search.found:
+            return Tried(False, False, search.evaluations, spent)
+        changed = search.files(search.found[0])
+        texts = {path: text for path, text in changed.items() if text is not None}
+        right = len(texts) == len(changed) and self.right(texts)
+        return Tried(right, True, search.evaluations, spent)
+
+    def close(self) -> None:
+        """End the processes that hold the task's tests, and remove all copies."""
+        self._case.close()
+        self._cache.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def distorted(bias: float, noise: float, seed: int) -> Distort:
+    """Values with a bias and Gaussian noise, cut to [0, 0.99]; the same for the same patch."""
+
+    def distort(value: Estimate, patch: str) -> Estimate:
+        mean = value.mean + bias + Random(f"{seed}:{patch}").gauss(0.0, noise)
+        return Estimate(min(0.99, max(0.0, mean)), n=value.n, channels=value.channels)
+
+    return distort
