@@ -208,9 +208,8 @@ def test_systems_lists_all_119_with_their_state(capsys: pytest.CaptureFixture[st
     keys = {"id", "name", "title", "room", "state", "note", "verdict", "study"}
     assert all(set(row) == keys for row in rows)
     assert {row["state"] for row in rows} <= {"works", "part", "planned"}
-    assert (rows[0]["state"], rows[0]["note"], rows[0]["verdict"]) == (
-        "works", "repair policy", None,
-    )  # fmt: skip
+    assert (rows[0]["state"], rows[0]["verdict"]) == ("part", "holds in part")
+    assert "no language model was measured" in rows[0]["note"]
 
 
 def test_systems_as_tables_for_people(
@@ -219,7 +218,7 @@ def test_systems_as_tables_for_people(
     monkeypatch.setenv("COLUMNS", "160")
     app.run(["systems"])
     out = capsys.readouterr().out
-    assert "works (repair policy)" in out
+    assert "the repair policy and local models" in out
     last = re.fullmatch(
         r"119 systems: (\d+) works, (\d+) part, (\d+) planned", out.splitlines()[-1]
     )
@@ -251,7 +250,7 @@ def test_doctor_tells_versions_extras_and_sandboxes(capsys: pytest.CaptureFixtur
 def test_bench_names_the_missing_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meritree.cli.bench.NEEDS", ("no_such_package_anywhere",))
+    monkeypatch.setattr("meritree.cli.bench.NEEDS", {"repair": ("no_such_package_anywhere",)})
     assert app.run(["bench", "repair"]) == 2
     err = capsys.readouterr().err
     assert "no_such_package_anywhere" in err

@@ -14,7 +14,9 @@ import typer
 from meritree.cli.bench import bench
 from meritree.cli.demo import demo
 from meritree.cli.doctor import doctor
+from meritree.cli.export import export
 from meritree.cli.fix import fix
+from meritree.cli.import_ import import_
 from meritree.cli.judge import judge
 from meritree.cli.resume import resume
 from meritree.cli.sandbox import app as sandbox
@@ -59,8 +61,9 @@ def _common(
     """Common options; they act through their callbacks."""
 
 
-for _command in (fix, resume, demo, show, view, judge, study, systems, doctor):
+for _command in (fix, resume, demo, show, view, export, judge, study, systems, doctor):
     app.command()(_command)
+app.command("import")(import_)
 app.command("serve-model")(serve_model)
 app.add_typer(sandbox)
 app.command(
@@ -94,7 +97,9 @@ def run(arguments: Sequence[str]) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "meritree"
-    return f"{error.format_message().rstrip('.')}. `{where} --help` shows what there is."
+    said = error.format_message().rstrip(".")
+    said = said if not said or said.endswith("?") else f"{said}."
+    return f"{said} `{where} --help` shows what there is.".lstrip()
 
 
 def main() -> NoReturn:

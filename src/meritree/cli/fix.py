@@ -47,8 +47,9 @@ def fix(
     policy: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|repair|model",
-            help="Who proposes edits; auto: the model if --model names one, else repair.",
+            metavar="auto|repair|model|mini",
+            help="Who proposes edits; auto: the model if --model names one, else repair; "
+            "mini: mini-swe-agent with that model.",
             show_default=shown("policy"),
         ),
     ] = None,
@@ -106,6 +107,14 @@ def fix(
             metavar="NAME",
             help="A model that judges each step, beside rules and tests.",
             show_default="none",
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model that judges a debate over several verified patches.",
+            show_default="none: the ranking decides",
         ),
     ] = None,
     temperature: Annotated[
@@ -217,8 +226,9 @@ def fix(
     """
     typed = Typed(
         issue, test, failing, python, policy, strategy, budget_tests, budget_seconds, budget_usd,
-        budget_tokens, model, base_url, value_model, temperature, context_tokens, tools, price_file,
-        workers, engine, ray_address, seed, sandbox, calibration, out, json, quiet, apply,
+        budget_tokens, model, base_url, value_model, judge_model, temperature, context_tokens,
+        tools, price_file, workers, engine, ray_address, seed, sandbox, calibration, out, json,
+        quiet, apply,
     )  # fmt: skip
     path = Path(repo)
     values, as_json, as_quiet = settle(path, typed)

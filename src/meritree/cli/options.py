@@ -40,6 +40,7 @@ class Typed:
     model: str | None = None
     base_url: str | None = None
     value_model: str | None = None
+    judge_model: str | None = None
     temperature: float | None = None
     context_tokens: int | None = None
     tools: str | None = None
@@ -97,6 +98,7 @@ def build(repo: Path, values: Mapping[str, Any]) -> FixOptions:
         model=value("model"),
         base_url=value("base-url"),
         value_model=value("value-model"),
+        judge_model=value("judge-model"),
         temperature=_number(value("temperature")),
         context_tokens=value("context-tokens"),
         tools=_tools(value("tools")),

@@ -44,6 +44,7 @@ ONLY_ON_COMMAND_LINE: Mapping[str, str] = {
     "engine": "a repository cannot send itself to a cluster; give --engine on the command line",
     "ray-address": "a repository cannot choose a cluster; give --ray-address instead",
     "calibration": "a repository cannot vouch for its own patches; give --calibration instead",
+    "judge-model": "a repository cannot have a model asked and paid; give --judge-model instead",
     "base-url": "a repository cannot choose where your code and key go; give --base-url instead",
     "price-file": "a repository states prices in [tool.meritree.prices]; give --price-file instead",
 }
@@ -96,10 +97,10 @@ def _checked(file: Path, section: Mapping[str, Any]) -> list[tuple[str, Any]]:
             )
         if key == "prices":
             _check_prices(file, value)
-        if key == "policy" and value == "model":
+        if key == "policy" and value in ("model", "mini"):
             raise BadInput(
                 f"{file}: [tool.meritree] {raw} = {value!r}: a repository cannot have models paid; "
-                "give --policy model on the command line"
+                f"give --policy {value} on the command line"
             )
         most = _AT_MOST.get(key)
         if most is not None and value > most:

@@ -6,6 +6,7 @@ Everything is reserved and booked in the ledger too; its limits are the only one
 from __future__ import annotations
 
 import threading
+from types import TracebackType
 
 from meritree.run.ledger import Amounts, Ledger, Reservation, Spending
 
@@ -69,3 +70,17 @@ class _Counted(Reservation):
     def release(self) -> None:
         self._real.release()
         self.settled = True
+
+    def seconds_left(self) -> float:
+        return self._real.seconds_left()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self.settled:  # the work died: paid in full
+            self._real.__exit__(kind, error, trace)
+            self.settled = True
+            self._account._note(self.size)

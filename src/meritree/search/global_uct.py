@@ -19,7 +19,7 @@ from meritree.search.widening import Widening
 from meritree.value.combine import visit_schedule
 
 _BITS = 1  # significant bits of `later`
-_TINY = 1e-6  # as in the released code: no log of 0
+TINY = 1e-6  # as in the released code: no log of 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class GlobalUct:
         weight = max(float(node.visits + node.pending), self.c_v)
         if weight == 0.0:
             return math.inf
-        log = max(0.0, math.log(parent_visits + _TINY))
+        log = max(0.0, math.log(parent_visits + TINY))
         return self.hybrid(node) + self.c * math.sqrt(log / weight)
 
     def touched(self, tree: Tree, node: Node) -> Iterable[Node]:

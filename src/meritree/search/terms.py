@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from meritree.search.engine import SearchTree
 from meritree.search.frontier import Frontier
+from meritree.search.global_uct import TINY, GlobalUct
 from meritree.search.root_share import RootShare
 from meritree.search.selectors import PUCT, UCT, Beam, BestFirst, Newest
 from meritree.search.swe_search import (
@@ -56,6 +57,8 @@ def score_terms(search: SearchTree, node_id: int) -> Terms:
             return (Term("age", "the newest first: its number", float(node.id)),)
         case Beam():
             return (Term("own value", "V(s), compared within its level", node.own),)
+        case GlobalUct() as rule:
+            return _global_uct(rule, tree, node)
         case SweSearchPaper() as rule:
             return _paper(rule, tree, node)
         case SweSearchDev() as rule:
@@ -131,6 +134,26 @@ def _best_first(rule: BestFirst, tree: Tree, node: Node) -> Terms:
         formula = f"{weight:g} ln P(path), {node.depth} edits"
         terms.append(Term("path to here", formula, weight * log_prior))
     return tuple(terms)
+
+
+def _global_uct(rule: GlobalUct, tree: Tree, node: Node) -> Terms:
+    above = tree.raw[node.parent].visits if node.parent >= 0 else 1
+    n = node.visits + node.pending
+    weight = max(float(n), rule.c_v)
+    if weight == 0.0 or (node.expansions + node.pending) % rule.batch:
+        return (Term("turn", "never visited, or an expansion to be finished first", math.inf),)
+    return (
+        Term(
+            "hybrid value",
+            f"w prior + (1 - w) W / N, prior = {rule.prior(node):.3g}, N = {n}, c_v = {rule.c_v:g}",
+            rule.hybrid(node),
+        ),
+        Term(
+            "exploration",
+            f"c sqrt(ln N(parent) / max(N, c_v)), c = {rule.c:g}, N(parent) = {above}",
+            rule.c * math.sqrt(max(0.0, math.log(above + TINY)) / weight),
+        ),
+    )
 
 
 def _paper(rule: SweSearchPaper, tree: Tree, node: Node) -> Terms:

@@ -7,13 +7,11 @@ and its stored result. No study is imported to list them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from meritree.errors import BadInput
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 State = Literal["works", "part", "planned"]
 Verdict = Literal["holds", "holds in part", "inconclusive", "does not hold"]
-
-_PROGRESS: Mapping[str, tuple[State, str]] = MappingProxyType({"S001": ("works", "repair policy")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +109,18 @@ def _module(system: System) -> str | None:
 
 def _with_progress(system: System) -> System:
     """A stored full run makes a system work; what it says of its part and verdict is shown."""
-    state, note = _PROGRESS.get(system.id, ("planned", ""))
     module = _module(system)
     if module is None:
-        return replace(system, state=state, note=note)
+        return system
     path = files("meritree.studies") / "results" / f"{system.name}.json"
     full = json.loads(path.read_text("utf-8")).get("full") if path.is_file() else None
     if full is None:
-        return replace(system, state="part", note=note or "not yet measured", study=module)
+        return replace(system, state="part", note="not yet measured", study=module)
     part = full.get("part", "")
     return replace(
         system,
         state="part" if part else "works",
-        note=part or note,
+        note=part,
         verdict=full["verdict"],
         study=module,
     )

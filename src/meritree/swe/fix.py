@@ -20,11 +20,12 @@ from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
 from meritree.search.terms import next_priors
-from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
-from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
+from meritree.swe.choosing import Chooser
+from meritree.swe.fix_search import BY_MODEL, Search, go_on, recorded_events, started_search
+from meritree.swe.mini.search import MiniSearch
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, decode_options, encode_options
@@ -103,8 +104,8 @@ def check_options(options: FixOptions) -> None:
     if options.strategy not in STRATEGIES:
         known = ", ".join(sorted(STRATEGIES))
         raise BadInput(f"--strategy {options.strategy}: unknown; choose one of {known}")
-    if options.policy not in ("auto", "repair", "model"):
-        raise BadInput(f"--policy {options.policy}: unknown; choose auto, repair or model")
+    if options.policy not in ("auto", "repair", "model", "mini"):
+        raise BadInput(f"--policy {options.policy}: unknown; choose auto, repair, model or mini")
     for name, value, least in (
         ("--budget-tests", options.budget_tests, 1),
         ("--workers", options.workers, 1),
@@ -119,12 +120,18 @@ def check_options(options: FixOptions) -> None:
     if options.budget_usd is not None and not 0 <= options.budget_usd < float("inf"):
         raise BadInput(f"--budget-usd {options.budget_usd}: must be 0 or more")
     make_engine(options.engine, options.workers, options.ray_address)  # known, and installed
-    if options.engine != "local" and options.policy == "model":
+    if options.engine != "local" and options.by_model:
         raise BadInput(
             f"--engine {options.engine}: judges the repair policy's candidates; "
-            "with --policy model use --workers"
+            f"with --policy {options.policy} use --workers"
         )
     check_model_options(options)
+    if options.policy == "mini":
+        from meritree.swe.mini.package import check_installed
+
+        check_installed()
+        if options.value_model:
+            raise BadInput("--value-model: with --policy mini rules and tests judge; leave it out")
     acceptance(options.calibration)  # a journal that cannot be read is found before the search
 
 
@@ -143,6 +150,7 @@ class _Run:
         self.search: Search | None = None
         self.ledger = Ledger(Limits())
         self.prepared: Prepared | None = None
+        self.chooser: Chooser | None = None
 
     def go(self) -> FixResult:
         """Prepare, search, verify; write patch, result and report."""
@@ -157,7 +165,7 @@ class _Run:
             result = self._base(end.status, str(end))
             result = replace(result, tests_before=end.tests, warnings=end.warnings)
         finally:
-            if isinstance(self.search, AgentSearch):
+            if isinstance(self.search, BY_MODEL):
                 self.search.expander.trials.close()
             if self.prepared is not None:
                 self.prepared.close()
@@ -179,11 +187,22 @@ class _Run:
         candidates, after = rank_and_verify(
             self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left,
             acceptance(self.options.calibration),
-            (lambda node: final_verdict(search, node)) if isinstance(search, AgentSearch) else None,
+            (lambda node: final_verdict(search, node)) if isinstance(search, BY_MODEL) else None,
+            self._chooser(search, events),
         )  # fmt: skip
-        if isinstance(search, AgentSearch):
+        if isinstance(search, BY_MODEL):
             candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
+
+    def _chooser(self, search: Search, events: list[tuple[str, dict[str, Any]]]) -> Chooser | None:
+        if not self.options.judge_model or self.prepared is None:
+            return None
+        known = next((payload for kind, payload in events if kind == "choice"), None)
+        self.chooser = Chooser(
+            self.prepared, self.options, self.ledger, search, known,
+            self._note_choice,
+        )  # fmt: skip
+        return self.chooser
 
     def _search(self, events: list[tuple[str, dict[str, Any]]]) -> Search:
         assert self.prepared is not None
@@ -195,6 +214,8 @@ class _Run:
         self.search = search
         if not any(kind == "root" for kind, _ in events):  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
+            if isinstance(search, MiniSearch):
+                self.journal.append("conversation", {"messages": search.root_messages})
         ended = next((payload for kind, payload in events if kind == "search-ended"), None)
         if ended is not None:
             search.replay(iter(past))
@@ -259,6 +280,9 @@ class _Run:
     def _note_verdict(self, key: str, verdict: dict[str, Any]) -> None:
         self.journal.append("verdict", {"key": key, **verdict, "seconds_so_far": self._seconds()})
 
+    def _note_choice(self, said: dict[str, Any]) -> None:
+        self.journal.append("choice", {**said, "seconds_so_far": self._seconds()})
+
     # ---- what comes out --------------------------------------------------------------
 
     def _base(self, status: Any, message: str) -> FixResult:
@@ -281,9 +305,10 @@ class _Run:
             test_command=prepared.command.text if prepared else "",
             python=str(prepared.python) if prepared else "",
             out=str(self.folder.root),
-            model=self.options.model if self.options.policy == "model" else "",
+            model=self.options.model if self.options.by_model else "",
             tokens=spent.tokens,
             usd=spent.usd,
+            choice=self.chooser.said if self.chooser else None,
             settings=encode_options(self.options),
         )
 

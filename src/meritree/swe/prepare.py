@@ -221,7 +221,7 @@ def prepare(
         BadInput: the tests cannot judge a patch (none found, import errors, all flaky...).
         Ended: no test fails, or only a text says what is wrong.
     """
-    repository = open_repository(options.repo, any_language=options.policy == "model")
+    repository = open_repository(options.repo, any_language=options.by_model)
     sandbox = choose(options.sandbox)
     pristine = folder.work / "pristine"
     _copy(repository.root, pristine, folder.root)
@@ -285,6 +285,12 @@ def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
     warnings += [f"flaky, ignored: {test}" for test in baseline.flaky]
     warnings += [f"differs in a fresh process, ignored: {test}" for test in baseline.unstable]
     targets = _targets(session, baseline, options, tuple(warnings))
+    others = len(set(baseline.failing) - set(targets))
+    if options.failing_tests and others:
+        warnings.append(
+            f"{others} other test{'s fail' if others > 1 else ' fails'} too and may go on failing: "
+            "a target is what was named with --failing"
+        )
     warnings += [
         f"runs into its time limit: {t}" for t in targets if baseline.results[t].status == "timeout"
     ]
@@ -303,6 +309,8 @@ def _targets(
     Raises:
         BadInput, Ended: see `prepare`.
     """
+    if not options.trust_failing and options.issue and options.by_model:
+        return ()
     failing = baseline.failing
     if options.failing_tests:
         named = _named(options.failing_tests, session.collected)
@@ -319,7 +327,7 @@ def _targets(
         )
     if not failing:
         tests = outcomes(baseline.results)
-        if options.issue and options.policy == "model":
+        if options.issue and options.by_model:
             return ()
         if options.issue:
             raise Ended(

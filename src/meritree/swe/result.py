@@ -47,7 +47,8 @@ class FixOptions:
     test_command: str | None = None  # None: detected
     failing_tests: tuple[str, ...] = ()  # node ids; empty: every test that fails is a target
     python: Path | None = None  # interpreter of the repository's tests; None: detected
-    policy: Literal["auto", "repair", "model"] = "auto"
+    trust_failing: bool = True  # False: tests that fail now are no targets, the issue is
+    policy: Literal["auto", "repair", "model", "mini"] = "auto"
     strategy: str = DEFAULT_STRATEGY
     budget_tests: int = 2000  # candidate evaluations
     budget_seconds: float = 300.0  # wall clock of the search
@@ -56,6 +57,7 @@ class FixOptions:
     model: str = ""  # name of the model that proposes, as its endpoint knows it
     base_url: str = ""  # of the endpoint of all models; empty: OpenAI's
     value_model: str = ""  # judges steps; empty: rules and tests alone do
+    judge_model: str = ""  # judges a debate over the verified patches; empty: the ranking decides
     temperature: float | None = None  # None: the endpoint's own
     context_tokens: int = 32_000  # about the longest prompt
     tools: Literal["auto", "own", "text"] = "auto"  # how the model's tool calls are written
@@ -69,6 +71,11 @@ class FixOptions:
     calibration: Path | None = None  # journal of judged patches; None: no risk is stated
     out: Path | None = None  # None: a new folder `meritree-runs/<name>-<time>` below the cwd
     apply: bool = False
+
+    @property
+    def by_model(self) -> bool:
+        """Whether a language model proposes: a text alone is then enough to work on."""
+        return self.policy in ("model", "mini")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class FixResult:
     model: str = ""  # who proposed, empty for the repair policy
     tokens: int = 0  # of language models, prompt and completion
     usd: float = 0.0  # as far as prices are known
+    choice: Mapping[str, Any] | None = None  # of a debate among the verified patches
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -60,6 +60,7 @@ def rank_and_verify(
     seconds_left: Callable[[], float],
     acceptance: Acceptance | None = None,
     check: Check | None = None,
+    prefer: Callable[[Sequence[Candidate]], Sequence[Candidate]] | None = None,
 ) -> tuple[tuple[Candidate, ...], tuple[TestOutcome, ...]]:
     """Candidates, verified ones first and otherwise by rank, and the best one's tests.
 
@@ -89,6 +90,8 @@ def rank_and_verify(
             after[candidate.node] = tuple(TestOutcome(*entry) for entry in verdict["tests"])
     # Stable: rank decides inside each group.
     candidates.sort(key=lambda c: (not c.verified, bool(c.flags)))
+    if prefer is not None:
+        candidates = list(prefer(candidates))
     best = after.get(candidates[0].node, ()) if candidates else ()
     return tuple(_placed(c, n) for n, c in enumerate(candidates, 1)), best
 

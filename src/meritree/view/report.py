@@ -24,6 +24,9 @@ GAINS_NOTE = (
 )
 
 
+ROUNDS = ("round", "speaker", "argument")
+
+
 def write_report(run: RunView, path: Path) -> None:
     """Write the page of a run that has a result.
 
@@ -41,6 +44,7 @@ def render_report(document: Document, tree: SearchTreeView, log: RunLog | None =
         *patch(document),
         *(flags(document["candidates"][0]) if document["candidates"] else ()),
         *steps(document),
+        *chosen(document),
         *why(document),
         *the_tree(tree, log, document),
         *alternatives(document),
@@ -117,6 +121,19 @@ def steps(document: Document) -> Iterator[str]:
         yield f"<h2>The test that the model wrote</h2><p>{text(path)}, not part of the patch</p>"
         lines = "".join(f"<span>{text(line) or ' '}</span>" for line in source.splitlines())
         yield f'<pre tabindex="0">{lines}</pre>'
+
+
+def chosen(document: Document) -> Iterator[str]:
+    """How the first of several verified patches was chosen, where models debated it."""
+    choice = document.get("choice")
+    if choice:
+        yield "<h2>How it was chosen among the verified patches</h2>"
+        yield f"<p>{text('; '.join(choice['reasons']))} (decided by: {text(choice['stage'])})</p>"
+        rows = [
+            (str(turn["round"] or "judge"), turn["speaker"], turn["argument"] or turn["note"])
+            for turn in choice["transcript"]
+        ]
+        yield f"<details><summary>what was said</summary>{table(rows, ROUNDS)}</details>"
 
 
 def why(document: Document) -> Iterator[str]:

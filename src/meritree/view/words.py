@@ -138,6 +138,7 @@ _REPRODUCE = (
     ("model", "--model"),
     ("base_url", "--base-url"),
     ("value_model", "--value-model"),
+    ("judge_model", "--judge-model"),
     ("temperature", "--temperature"),
     ("strategy", "--strategy"),
     ("budget_tests", "--budget-tests"),

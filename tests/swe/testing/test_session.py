@@ -355,7 +355,7 @@ def test_an_interpreter_without_pytest_is_lent_ours(tmp_path: Path) -> None:
             outcome = evaluator.evaluate({"half.py": CODE.replace("3", "2")})
             assert outcome.passed_all
             assert outcome.how == "hot"
-    alone = subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False)
+    alone = subprocess.run([python, "-I", "-c", "import pytest"], capture_output=True, check=False)
     assert alone.returncode != 0
 
 

@@ -14,7 +14,7 @@ from meritree.swe.agent import actions as act
 from meritree.swe.agent.actions import Action
 from meritree.swe.agent.guards import impossible
 from meritree.swe.agent.outline import enclosing, is_python, outline, symbols
-from meritree.swe.agent.retrieval import Passage, Retriever
+from meritree.swe.agent.retrieval import Place, Retriever
 from meritree.swe.agent.situation import View, texts
 
 WHOLE = 400  # lines of a file that is shown without being asked for a part
@@ -228,12 +228,12 @@ def names_at(text: str, path: str, start: int, end: int) -> Sequence[str]:
     ]
 
 
-def _passage(view: View, one: Passage) -> str:
+def _passage(view: View, one: Place) -> str:
     text = view.text(one.path) or ""
     return f"{one.path}, from line {one.start}:\n{numbered(text, one.start, one.end)}"
 
 
-def _spans(found: Sequence[Passage], view: View) -> dict[str, frozenset[str]]:
+def _spans(found: Sequence[Place], view: View) -> dict[str, frozenset[str]]:
     spans: dict[str, frozenset[str]] = {}
     for one in found:
         names = names_at(view.text(one.path) or "", one.path, one.start, one.end)

@@ -30,15 +30,33 @@ class SourceView(Protocol):
         ...
 
 
+class Place(Protocol):
+    """Some lines of a file that fit a question."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """Its first line, from 1."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """Its last line, included."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """The higher the better; comparable inside one answer only."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Some lines of a file that fit a question.
-
-    Attributes:
-        path: the file.
-        start, end: 1-based lines, both included.
-        score: the higher the better; comparable inside one answer only.
-    """
+    """A `Place`."""
 
     path: str
     start: int
@@ -49,8 +67,8 @@ class Passage:
 class Retriever(Protocol):
     """Finds passages; safe to share between threads."""
 
-    def retrieve(self, query: str, source: SourceView, most: int) -> Sequence[Passage]:
-        """The ``most`` best passages, best first; empty where nothing fits."""
+    def retrieve(self, query: str, source: SourceView, most: int) -> Sequence[Place]:
+        """The ``most`` best places, best first; empty where nothing fits."""
         ...
 
 

@@ -5,10 +5,11 @@ The programmatic entry for studies as well as for `fix`; studies may pass models
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from meritree.errors import BadInput
 from meritree.respond.ledgered import ledgered
@@ -29,6 +30,7 @@ from meritree.swe.agent.workspace import Workspace
 from meritree.swe.code_search import Events, Tester
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import DEFAULT_USD, Candidate, FixOptions
+from meritree.swe.retrieval.trees import TreeRetriever
 from meritree.swe.value import Facts, ValueWeights, root_value
 from meritree.swe.verify import RUNS, verdict_data
 from meritree.value.estimate import Estimate
@@ -69,11 +71,16 @@ def models_of(options: FixOptions) -> Models:
             "--policy model: no model is named; give --model NAME (and --base-url URL, unless it "
             "is OpenAI's); --policy repair needs no model"
         )
-    value = _endpoint(options.value_model, options) if options.value_model else None
-    return Models(_endpoint(options.model, options), value)
+    value = endpoint(options.value_model, options) if options.value_model else None
+    return Models(endpoint(options.model, options), value)
 
 
-def _endpoint(name: str, options: FixOptions) -> Model:
+def endpoint(name: str, options: FixOptions) -> Model:
+    """The model of this name at the address that the options say; nobody is asked yet.
+
+    Raises:
+        BadInput: the address is none.
+    """
     from meritree.respond.address import OPENAI, parse_address
     from meritree.respond.connect import Choice, connect, user_prices
 
@@ -91,7 +98,7 @@ def check_model_options(options: FixOptions) -> None:
     Raises:
         BadInput: see above.
     """
-    if options.policy != "model":
+    if not options.by_model and not options.judge_model:
         return
     if options.budget_tokens < 1:
         raise BadInput(f"--budget-tokens {options.budget_tokens}: must be at least 1")
@@ -99,13 +106,21 @@ def check_model_options(options: FixOptions) -> None:
         raise BadInput(f"--context-tokens {options.context_tokens}: must be at least 2000")
     if options.temperature is not None and not 0 <= options.temperature <= 2:
         raise BadInput(f"--temperature {options.temperature}: must lie in [0, 2]")
-    models = models_of(options)
-    ledger = Ledger(limits_of(options, models))
-    for model in models.all:
+    if importlib.util.find_spec("httpx") is None:
+        raise BadInput("asking a model over the network needs httpx: pip install 'meritree[llm]'")
+    asked = models_asked(options)
+    ledger = Ledger(limits_of(options, asked))
+    for model in asked:
         ledgered(model, ledger)
 
 
-def limits_of(options: FixOptions, models: Models) -> Limits:
+def models_asked(options: FixOptions) -> tuple[Model, ...]:
+    """Every model that a run with these options may ask: of the agent and of the debate."""
+    agents = models_of(options).all if options.by_model else ()
+    return (*agents, *((endpoint(options.judge_model, options),) if options.judge_model else ()))
+
+
+def limits_of(options: FixOptions, asked: Sequence[Model]) -> Limits:
     """The hard limits of a run with models.
 
     Money is limited where the user says so, and by `DEFAULT_USD` where every price is known.
@@ -113,7 +128,7 @@ def limits_of(options: FixOptions, models: Models) -> Limits:
     from meritree.respond.model import is_priced
 
     usd = options.budget_usd
-    if usd is None and all(is_priced(model) for model in models.all):
+    if usd is None and asked and all(is_priced(model) for model in asked):
         usd = DEFAULT_USD
     return Limits(
         evaluations=options.budget_tests,
@@ -155,7 +170,7 @@ def new_agent_search(
         strategy: a name in `meritree.search.STRATEGIES`, or one made by hand.
         weights: how rules, tests and model make one value.
         execution: how the tests' channels make their part.
-        retriever: answers the action `search`; a lexical one when None.
+        retriever: answers the action `search`; words and structure fused when None.
         tester: judges candidates against the given targets in place of the workers' own
             processes (with one worker only): for studies that share outcomes between searches.
         events: where every step is recorded before it is acted on.
@@ -173,7 +188,7 @@ def new_agent_search(
         files,
         test_files=tests,
         roots=prepared.command.roots,
-        retriever=retriever,
+        retriever=retriever or TreeRetriever(),
         test_folder=_test_folder(tests),
     )
     search = AgentSearch(
@@ -248,7 +263,31 @@ def _suspected(prepared: Prepared) -> Callable[[Mapping[str, tuple[int, int]]], 
 # ---- the last word ----------------------------------------------------------------------
 
 
-def final_verdict(search: AgentSearch, node: int) -> dict[str, Any]:
+class Judging(Protocol):
+    """What is read of a search by a model: its trials, and where each node stands."""
+
+    @property
+    def expander(self) -> HasTrials: ...
+    @property
+    def states(self) -> Mapping[int, HasSituation]: ...
+    def labels(self, node: int) -> tuple[str, ...]: ...
+
+
+class HasTrials(Protocol):
+    """Whoever runs tests for the search."""
+
+    @property
+    def trials(self) -> Trials: ...
+
+
+class HasSituation(Protocol):
+    """A node's state."""
+
+    @property
+    def situation(self) -> Situation: ...
+
+
+def final_verdict(search: Judging, node: int) -> dict[str, Any]:
     """The last word on a node's patch as JSON data; never verified by the agent's own test."""
     trials = search.expander.trials
     prepared, situation = trials.prepared, search.states[node].situation
@@ -268,7 +307,7 @@ def final_verdict(search: AgentSearch, node: int) -> dict[str, Any]:
     return {**data, "verified": False, "own_test": True, "reason": reason}
 
 
-def with_steps(candidates: Sequence[Candidate], search: AgentSearch) -> tuple[Candidate, ...]:
+def with_steps(candidates: Sequence[Candidate], search: Judging) -> tuple[Candidate, ...]:
     """The candidates with all that led to them, and the tests that the agent wrote."""
     return tuple(
         replace(

@@ -126,6 +126,8 @@ class _Hall:
                 self.picks["first votes"] = favourite
             if None not in self.votes and len(set(self.votes)) == 1:
                 return f"all {len(self.votes)} agents agree after round {number}"
+            if not any(self.said) and not any(self.votes):
+                return f"nobody had anything to say in round {number}"
             if number > 1 and self.votes == before:
                 return f"nobody changed in round {number}"
         return f"{self.debate.rounds} rounds are over"

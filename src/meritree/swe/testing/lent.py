@@ -7,7 +7,6 @@ is supported. Knows nothing about sessions or tests.
 from __future__ import annotations
 
 import importlib.metadata
-import re
 import shlex
 import shutil
 import subprocess
@@ -15,11 +14,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from meritree.errors import BadInput, MeritreeError
 from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.types import TestCommand
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Importing it would take five times as long.
 _LOOK = "import importlib.util as u, sys; sys.exit(u.find_spec('pytest') is None)"
 # Imports all of it, so that the bytecode of a copy is there when the first process starts.
@@ -61,7 +61,8 @@ def lend_pytest(python: Path, launcher: Launcher, folder: Path) -> Path | None:
     for distribution in _with_requirements("pytest"):
         for file in distribution.files or ():
             # Of the metadata only names and versions: plug-ins stay those of the interpreter.
-            if (file.suffix == ".py" and ".." not in file.parts) or file.name == "METADATA":
+            wanted = (file.suffix == ".py" and ".." not in file.parts) or file.name == "METADATA"
+            if wanted and file.locate().is_file():  # type: ignore[attr-defined]
                 target = lent / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(file.locate()), target)
@@ -77,11 +78,12 @@ def _with_requirements(name: str) -> Iterator[importlib.metadata.Distribution]:
         except importlib.metadata.PackageNotFoundError:
             continue  # a requirement of another version of Python
         yield found
-        for requirement in found.requires or ():
-            match = _NAME.match(requirement)
-            if match and "extra ==" not in requirement and match.group() not in seen:
-                seen.add(match.group())
-                todo.append(match.group())
+        for text in found.requires or ():
+            needed = Requirement(text)
+            here = needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if here and needed.name not in seen:
+                seen.add(needed.name)
+                todo.append(needed.name)
 
 
 def without_pytest(command: TestCommand, python: Path) -> tuple[TestCommand, str]:

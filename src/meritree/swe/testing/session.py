@@ -180,8 +180,7 @@ class TestSession:
         self.collected, self.test_files, self.files_of, self.modules, self.third = census[:5]
         if not self.collected and not self.collection_errors:
             raise BadInput(
-                f"no tests found in {self.setting.pristine} by `{self.command.text}`; "
-                "give the test command with --test"
+                f"no tests found by `{self.command.text}`; give the test command with --test"
             )
         self._check_copies(census.elsewhere)
 
