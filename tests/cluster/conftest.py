@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `engine_work`; workers inherit it
+
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
@@ -20,7 +22,7 @@ def cluster() -> Iterator[None]:
 
     # Workers import what this process can import; they inherit it from their node.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
         made.add_node(num_cpus=2)
     ray.init(address=made.address, log_to_driver=False)
