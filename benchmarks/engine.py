@@ -30,7 +30,15 @@ from pathlib import Path
 from typing import Any
 
 from meritree.run.journal import Journal
-from meritree.search import Child, MaxExpansions, Mean, SearchTree, Strategy, make_strategy
+from meritree.search import (
+    Child,
+    MaxExpansions,
+    Mean,
+    SearchTree,
+    Strategy,
+    features,
+    make_strategy,
+)
 from meritree.search.features import FileFacts, SweFeatures
 from meritree.search.selectors import UCT
 from meritree.value.estimate import Estimate
@@ -124,11 +132,17 @@ def calibrate() -> float:
     return 0.2 / (time.process_time() - start)
 
 
+def forget_similarities() -> None:
+    """Empty the cache of text similarities that all searches of a process share."""
+    features._ratio.cache_clear()
+
+
 def rates(name: str, nodes: int, with_journal: bool, repeats: int) -> dict[str, float]:
     """Nodes per CPU second, median and best of the repeats, and the loop's speed beside them."""
     found, loops = [], []
     told = plan(nodes) if name.startswith(TOLD) else None
     for _ in range(repeats):
+        forget_similarities()  # else every repeat but the first would find them all known
         loops.append(calibrate())
         with tempfile.TemporaryDirectory() as folder:
             journal = Journal.create(Path(folder) / "run.db", {}) if with_journal else None
