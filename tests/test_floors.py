@@ -86,3 +86,13 @@ def test_starting_the_command_line_imports_no_room_that_does_the_work() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_repair_policy_starts_without_what_only_models_need() -> None:
+    look = (
+        "import sys, meritree.swe.fix; "
+        "parts = ('respond', 'swe.agent', 'swe.mini', 'swe.retrieval', 'swe.discriminator'); "
+        "print([m for m in sys.modules if m.startswith(tuple('meritree.' + p for p in parts))])"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

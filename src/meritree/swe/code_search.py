@@ -7,9 +7,7 @@ edits are found, how tests are run or how results are shown: those are passed in
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +15,7 @@ from meritree.errors import BudgetExceeded, JournalError
 from meritree.run.ledger import Ledger
 from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
 from meritree.search.features import SweFeatures
+from meritree.swe.driving import drive
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.outcome_codec import decode_outcome, encode_outcome
 from meritree.swe.testing.types import Amendment, Outcome
@@ -175,24 +174,13 @@ class CodeSearch:
         Raises:
             KeyboardInterrupt: stopped by the user; everything so far is in the journal.
         """
-        if len(self.testers) == 1:
-            while (task := self._start_one()) is not None:
-                ticket, files = task
-                self._finish(ticket, self.testers[0].evaluate(files))
-            return
-        with _Workers(self.testers) as workers:
-            running: dict[Future[Outcome], Ticket] = {}
-            while True:
-                while len(running) < len(self.testers):
-                    task = self._start_one()
-                    if task is None:
-                        break
-                    running[workers.submit(task[1])] = task[0]
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in sorted(done, key=lambda f: running[f].id):
-                    self._finish(running.pop(future), future.result())
+        drive(
+            self.testers,
+            self._start_one,
+            lambda task, tester: tester.evaluate(task[1]),
+            lambda task, outcome: self._finish(task[0], outcome),
+            lambda task: task[0].id,
+        )
 
     def _start_one(self) -> tuple[Ticket, Files] | None:
         """Choose the next candidate to test; None when there is none now."""
@@ -423,29 +411,3 @@ def _other_version() -> JournalError:
         "the journal was recorded by a version of meritree that searches differently; it can "
         "be shown (`meritree show`), but not continued: start a new run"
     )
-
-
-class _Workers:
-    """Threads that each own one tester."""
-
-    def __init__(self, testers: Sequence[Tester]) -> None:
-        self._free: queue.SimpleQueue[Tester] = queue.SimpleQueue()
-        for tester in testers:
-            self._free.put(tester)
-        self._pool = ThreadPoolExecutor(len(testers), thread_name_prefix="candidate")
-
-    def __enter__(self) -> _Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def submit(self, files: Files) -> Future[Outcome]:
-        return self._pool.submit(self._evaluate, files)
-
-    def _evaluate(self, files: Files) -> Outcome:
-        tester = self._free.get()
-        try:
-            return tester.evaluate(files)
-        finally:
-            self._free.put(tester)

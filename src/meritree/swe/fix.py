@@ -12,24 +12,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meritree.errors import BadInput, MeritreeError
 from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
 from meritree.search.terms import next_priors
-from meritree.swe.agent.setup import check_model_options, final_verdict, with_steps
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
-from meritree.swe.choosing import Chooser
-from meritree.swe.fix_search import BY_MODEL, Search, go_on, recorded_events, started_search
-from meritree.swe.mini.search import MiniSearch
+from meritree.swe.code_search import CodeSearch
+from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
 from meritree.swe.prepare import Ended, Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, decode_options, encode_options
 from meritree.swe.verify import rank_and_verify
+
+if TYPE_CHECKING:  # what models need is loaded when one is named
+    from meritree.swe.choosing import Chooser
 
 JOURNAL_KIND = "fix"
 
@@ -125,7 +127,10 @@ def check_options(options: FixOptions) -> None:
             f"--engine {options.engine}: judges the repair policy's candidates; "
             f"with --policy {options.policy} use --workers"
         )
-    check_model_options(options)
+    if options.by_model or options.judge_model:
+        from meritree.swe.agent.setup import check_model_options
+
+        check_model_options(options)
     if options.policy == "mini":
         from meritree.swe.mini.package import check_installed
 
@@ -165,7 +170,7 @@ class _Run:
             result = self._base(end.status, str(end))
             result = replace(result, tests_before=end.tests, warnings=end.warnings)
         finally:
-            if isinstance(self.search, BY_MODEL):
+            if self.search is not None and not isinstance(self.search, CodeSearch):
                 self.search.expander.trials.close()
             if self.prepared is not None:
                 self.prepared.close()
@@ -184,19 +189,26 @@ class _Run:
             self.journal.append("prepared", self.prepared.evidence())
         search = self._search(events)
         verdicts = {p["key"]: p for kind, p in events if kind == "verdict"}
+        check = None
+        if not isinstance(search, CodeSearch):
+            from meritree.swe.agent.setup import final_verdict, with_steps
+
+            check = partial(final_verdict, search)
         candidates, after = rank_and_verify(
             self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left,
             acceptance(self.options.calibration),
-            (lambda node: final_verdict(search, node)) if isinstance(search, BY_MODEL) else None,
+            check,
             self._chooser(search, events),
         )  # fmt: skip
-        if isinstance(search, BY_MODEL):
+        if not isinstance(search, CodeSearch):
             candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
 
     def _chooser(self, search: Search, events: list[tuple[str, dict[str, Any]]]) -> Chooser | None:
         if not self.options.judge_model or self.prepared is None:
             return None
+        from meritree.swe.choosing import Chooser
+
         known = next((payload for kind, payload in events if kind == "choice"), None)
         self.chooser = Chooser(
             self.prepared, self.options, self.ledger, search, known,
@@ -214,8 +226,8 @@ class _Run:
         self.search = search
         if not any(kind == "root" for kind, _ in events):  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
-            if isinstance(search, MiniSearch):
-                self.journal.append("conversation", {"messages": search.root_messages})
+            if messages := getattr(search, "root_messages", None):  # mini-swe-agent's opening
+                self.journal.append("conversation", {"messages": messages})
         ended = next((payload for kind, payload in events if kind == "search-ended"), None)
         if ended is not None:
             search.replay(iter(past))

@@ -6,26 +6,20 @@ Knows the two kinds of search and the options; nothing of results.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from meritree.respond.errors import ModelError
-from meritree.respond.model import Model
-from meritree.run.ledger import Ledger
-from meritree.swe.agent.recorded import EVENTS as AGENT_EVENTS
-from meritree.swe.agent.recorded import spent_in
-from meritree.swe.agent.search import AgentLimits, AgentSearch
-from meritree.swe.agent.setup import limits_of, models_asked, models_of, new_agent_search
+from meritree.run.ledger import Ledger, Limits
 from meritree.swe.code_search import CodeSearch, Events, SearchLimits
-from meritree.swe.mini.search import MiniSearch
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder
 from meritree.swe.search_setup import new_search
 from meritree.value.estimate import Cost
 
-BY_MODEL = AgentSearch | MiniSearch
-Search = CodeSearch | BY_MODEL
+if TYPE_CHECKING:  # what models need is loaded when one is named
+    from meritree.swe.model_search import ModelSearch
+
+Search: TypeAlias = "CodeSearch | ModelSearch"
 Past = list[tuple[str, dict[str, Any]]]
 _EVENTS = frozenset({"step", "outcome", "alias", "exhausted"})
 _LONGEST = 1e9  # seconds
@@ -33,7 +27,9 @@ _LONGEST = 1e9  # seconds
 
 def recorded_events(options: FixOptions, events: Sequence[tuple[str, dict[str, Any]]]) -> Past:
     """Those of a journal's events that the search is replayed from."""
-    known = AGENT_EVENTS if options.by_model else _EVENTS
+    known = _EVENTS
+    if options.by_model:
+        from meritree.swe.agent.recorded import EVENTS as known
     return [(kind, payload) for kind, payload in events if kind in known]
 
 
@@ -53,51 +49,9 @@ def started_search(
     """
     if not options.by_model:
         return _by_repair(prepared, options, journal, past, earlier, on_step)
-    models = models_of(options)
-    ledger = Ledger(limits_of(options, models_asked(options)))
-    ledger.restore(replace(spent_in(past), seconds=min(earlier, _LONGEST)))
-    if options.policy == "mini":
-        return _by_mini(prepared, options, folder, journal, ledger, models.agent, on_step), ledger
-    search = new_agent_search(
-        prepared,
-        folder.work,
-        models=models,
-        strategy=options.strategy,
-        seed=options.seed,
-        workers=options.workers,
-        ledger=ledger,
-        limits=AgentLimits(context_tokens=options.context_tokens),
-        temperature=options.temperature,
-        events=journal,
-        on_step=on_step,
-    )
-    return search, ledger
+    from meritree.swe.model_search import search_by_model
 
-
-def _by_mini(
-    prepared: Prepared,
-    options: FixOptions,
-    folder: RunFolder,
-    journal: Events,
-    ledger: Ledger,
-    model: Model,
-    on_step: Callable[[Any, int], None],
-) -> MiniSearch:
-    from meritree.swe.mini.setup import new_mini_search
-
-    return new_mini_search(
-        prepared,
-        folder.work,
-        model=model,
-        strategy=options.strategy,
-        seed=options.seed,
-        ledger=ledger,
-        workers=options.workers,
-        limits=AgentLimits(context_tokens=options.context_tokens),
-        temperature=options.temperature,
-        events=journal,
-        on_step=on_step,
-    )
+    return search_by_model(prepared, options, folder, journal, past, earlier, on_step)
 
 
 def _by_repair(
@@ -108,7 +62,7 @@ def _by_repair(
     earlier: float,
     on_step: Callable[[Any, int], None],
 ) -> tuple[Search, Ledger]:
-    ledger = Ledger(limits_of(options, models_asked(options)))
+    ledger = Ledger(_limits(options))
     spent = sum(1 for kind, _ in past if kind == "step")
     ledger.restore(Cost(evaluations=spent, seconds=min(earlier, _LONGEST)))
     search = new_search(
@@ -125,6 +79,14 @@ def _by_repair(
     return search, ledger
 
 
+def _limits(options: FixOptions) -> Limits:
+    if options.judge_model:
+        from meritree.swe.agent.setup import limits_of, models_asked
+
+        return limits_of(options, models_asked(options))
+    return Limits(options.budget_tests, options.budget_seconds, usd=options.budget_usd)
+
+
 def go_on(search: Search, past: Past, folder: RunFolder) -> None:
     """Replay what is known, finish what was under way, then search.
 
@@ -135,8 +97,11 @@ def go_on(search: Search, past: Past, folder: RunFolder) -> None:
         search.finish_waiting(search.replay(iter(past)))
         search.run()
         return
+    from meritree.respond.errors import ModelError
+    from meritree.swe.model_search import replayed
+
     try:
-        _replayed(search, past)
+        replayed(search, past)
         search.run()
     except ModelError as error:
         said = str(error).rstrip(".")
@@ -144,10 +109,3 @@ def go_on(search: Search, past: Past, folder: RunFolder) -> None:
             f"{said}. Nothing is lost: once this is mended `meritree resume {folder.root}` goes on",
         )
         raise
-
-
-def _replayed(search: BY_MODEL, past: Past) -> None:
-    if isinstance(search, AgentSearch):
-        search.finish_waiting(search.replay(iter(past)))
-    else:
-        search.finish_waiting(search.replay(iter(past)))

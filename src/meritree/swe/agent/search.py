@@ -8,7 +8,6 @@ asking anybody again, and goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,8 +24,8 @@ from meritree.swe.agent.recorded import EVENTS, other_version, recorded_step, sp
 from meritree.swe.agent.situation import Situation
 from meritree.swe.agent.state import AgentState, Expanded, Task
 from meritree.swe.agent.trials import Desk
-from meritree.swe.agent.workers import Workers
 from meritree.swe.code_search import Events
+from meritree.swe.driving import drive
 from meritree.swe.edits import Edit
 from meritree.swe.testing.types import Outcome
 from meritree.value.estimate import Estimate
@@ -158,24 +157,13 @@ class AgentSearch:
                 is in the journal.
             KeyboardInterrupt: stopped by the user; likewise.
         """
-        if len(self.desks) == 1:
-            while (task := self._start_one()) is not None:
-                self._finish(self.expander.expand(task, self.desks[0]))
-            return
-        with Workers(self.desks, self.expander) as workers:
-            running: dict[Future[Expanded], Ticket] = {}
-            while True:
-                while len(running) < len(self.desks):
-                    task = self._start_one()
-                    if task is None:
-                        break
-                    running[workers.submit(task)] = task.ticket
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in sorted(done, key=lambda f: running[f].id):
-                    del running[future]
-                    self._finish(future.result())
+        drive(
+            self.desks,
+            self._start_one,
+            self.expander.expand,
+            lambda _, made: self._finish(made),
+            lambda task: task.ticket.id,
+        )
 
     def _start_one(self) -> Task | None:
         while not self._ended():

@@ -7,9 +7,7 @@ tree without asking anybody or running a command again.
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +17,7 @@ from meritree.swe.agent.recorded import other_version
 from meritree.swe.agent.search import AgentLimits
 from meritree.swe.agent.situation import Situation
 from meritree.swe.code_search import Events
+from meritree.swe.driving import drive
 from meritree.swe.edits import Edit
 from meritree.swe.mini.conversation import Messages, fitted
 from meritree.swe.mini.step import Made, MiniExpander, MiniState, MiniTask, Place
@@ -109,35 +108,13 @@ class MiniSearch:
             ModelError: the model cannot be asked; what was done is in the journal.
             KeyboardInterrupt: stopped by the user; likewise.
         """
-        if len(self.places) == 1:
-            while (task := self._start_one()) is not None:
-                self._finish(self.expander.expand(task, self.places[0]))
-            return
-        free: queue.SimpleQueue[Place] = queue.SimpleQueue()
-        for place in self.places:
-            free.put(place)
-
-        def expand(task: MiniTask) -> Made:
-            place = free.get()
-            try:
-                return self.expander.expand(task, place)
-            finally:
-                free.put(place)
-
-        with ThreadPoolExecutor(len(self.places), thread_name_prefix="mini") as pool:
-            running: dict[Future[Made], Ticket] = {}
-            while True:
-                while len(running) < len(self.places):
-                    started = self._start_one()
-                    if started is None:
-                        break
-                    running[pool.submit(expand, started)] = started.ticket
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in sorted(done, key=lambda f: running[f].id):
-                    del running[future]
-                    self._finish(future.result())
+        drive(
+            self.places,
+            self._start_one,
+            self.expander.expand,
+            lambda _, made: self._finish(made),
+            lambda task: task.ticket.id,
+        )
 
     def _start_one(self) -> MiniTask | None:
         while not self._ended():
