@@ -8,7 +8,7 @@ trainer and no value head.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meritree.errors import BadInput
@@ -46,12 +46,16 @@ class RewardTransform(NamedTuple):
         init: a new state; takes a random key (or None) of the caller's library.
         online: (state, step) to (state, reward ``[..., C']``), once a step as it happens.
         sample: (state, step) to reward ``[..., C']``, for replayed steps; changes no state.
+        fit: (state, batch of steps, key) to (state, numbers for the log), once an update, for
+            pieces that learn something themselves (a predictor whose error is a bonus); None:
+            nothing to learn.
     """
 
     channels: Callable[[int], int]
     init: Callable[[Any], State]
     online: Callable[[State, Step], tuple[State, Array]]
     sample: Callable[[State, Step], Array]
+    fit: Callable[[State, Step, Any], tuple[State, Mapping[str, Any]]] | None = None
 
 
 def stateless(function: Callable[[Step], Array], channels: Callable[[int], int]) -> RewardTransform:
@@ -85,8 +89,23 @@ def chain(*parts: RewardTransform) -> RewardTransform:
             step = step._replace(reward=part.sample(state, step))
         return step.reward
 
+    def fit(states: State, step: Step, key: Any) -> tuple[State, Mapping[str, Any]]:
+        after: list[State] = list(states)
+        log: dict[str, Any] = {}
+        for i, part in enumerate(parts):
+            if part.fit is not None:
+                after[i], found = part.fit(states[i], step, key)
+                log.update(found)
+            step = step._replace(reward=part.sample(states[i], step))
+        return tuple(after), log
+
+    learns = any(part.fit is not None for part in parts)
     return RewardTransform(
-        channels, lambda key: tuple(part.init(key) for part in parts), online, sample
+        channels,
+        lambda key: tuple(part.init(key) for part in parts),
+        online,
+        sample,
+        fit if learns else None,
     )
 
 
@@ -258,6 +277,7 @@ def added(bonus: RewardTransform, weight: float) -> RewardTransform:
         bonus.init,
         online,
         lambda state, step: step.reward + weight * bonus.sample(state, step),
+        bonus.fit,
     )
 
 

@@ -1,0 +1,298 @@
+"""What every trainer is: a start and a window of training, both pure, and how they are run.
+
+A whole run is ``run(key) -> (state, log)``; `fit` does the same in pieces, with progress,
+checkpoints and resuming. Knows no algorithm.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from meritree.errors import BadInput
+from meritree.rl.envs.env import EnvSpec, VectorEnv, where_rows
+
+Array: TypeAlias = Any
+State: TypeAlias = Any
+Log: TypeAlias = dict[str, Any]
+Act: TypeAlias = Callable[[Any, Any, Any, Any], Any]
+Progress: TypeAlias = Callable[[int, int, Log], None]
+
+
+class Episodes(NamedTuple):
+    """Running sums of episodes, and of those that ended since they were last read."""
+
+    gain: Array  # [n] reward so far in the running episode, weighted over channels
+    length: Array  # [n]
+    ended: Array  # number of episodes that ended
+    gains: Array  # sum of their returns
+    lengths: Array  # sum of their lengths
+
+    @staticmethod
+    def new(n: int) -> Episodes:
+        zero = jnp.zeros(())
+        return Episodes(jnp.zeros(n), jnp.zeros(n), zero, zero, zero)
+
+    def add(self, reward: Array, last: Array, weights: Sequence[float]) -> Episodes:
+        """After one step: reward [n, C] of the environment itself, last [n]."""
+        gain = self.gain + reward @ jnp.asarray(weights, reward.dtype)
+        length = self.length + 1.0
+        return Episodes(
+            jnp.where(last, 0.0, gain),
+            jnp.where(last, 0.0, length),
+            self.ended + jnp.sum(last),
+            self.gains + jnp.sum(jnp.where(last, gain, 0.0)),
+            self.lengths + jnp.sum(jnp.where(last, length, 0.0)),
+        )
+
+    def read(self) -> tuple[Episodes, Log]:
+        """Emptied sums; return and length are NaN where no episode ended."""
+        log = {
+            "return": self.gains / self.ended,
+            "length": self.lengths / self.ended,
+            "episodes": self.ended,
+        }
+        zero = jnp.zeros(())
+        return self._replace(ended=zero, gains=zero, lengths=zero), log
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A run cut into windows of equal length.
+
+    Attributes:
+        spec: of the environment.
+        init: random key to the first state, warm-up included.
+        window: one window of training: state to (state, log of numbers).
+        windows: how many a run has.
+        window_steps: environment steps of one window.
+        act: (state, key, obs ``[B, ...]``, ctx ``[B, D]`` or None) to actions ``[B, ...]``: what
+            was learned, without exploration.
+        context: the `Context` that the policy carries along, None where it has none.
+    """
+
+    spec: EnvSpec
+    init: Callable[[Any], State]
+    window: Callable[[State], tuple[State, Log]]
+    windows: int
+    window_steps: int
+    act: Act
+    context: Any = None
+
+    def run(self, key: Any) -> tuple[State, Log]:
+        """A whole run; can be jitted and mapped over keys. Log arrays are ``[windows]``."""
+        state, log = jax.lax.scan(
+            lambda state, _: self.window(state), self.init(key), length=self.windows
+        )
+        return state, log | {"steps": self.window_steps * (1 + jnp.arange(self.windows))}
+
+    def trace(self) -> State:
+        """Shapes of the state; raises what impossible parts raise. Done once: a run reuses it."""
+        state = self._start.eval_shape(jax.random.key(0))  # type: ignore[attr-defined]
+        self._advance.eval_shape(state)  # type: ignore[attr-defined]
+        return state
+
+    @cached_property
+    def _start(self) -> Callable[[Any], State]:
+        return jax.jit(self.init)
+
+    @cached_property
+    def _advance(self) -> Callable[[State], tuple[State, Log]]:
+        # The old state is given away: a replay buffer is changed in place, not copied.
+        return jax.jit(self.window, donate_argnums=0)
+
+
+def seeds(
+    trainer: Trainer, count: int, *, first: int = 0, how: Literal["map", "vmap"] = "map"
+) -> tuple[State, Log]:
+    """``count`` runs from seeds first, first + 1, ...; every leaf gets a leading axis.
+
+    ``map`` runs them one after the other in one program, ``vmap`` side by side: faster on
+    accelerators, not on processors, where conditions then cost both branches.
+    """
+    if count < 1:
+        raise BadInput(f"count={count}: must be at least 1")
+    keys = jax.vmap(jax.random.key)(jnp.arange(first, first + count))
+    if how == "vmap":
+        return jax.jit(jax.vmap(trainer.run))(keys)
+    return jax.jit(partial(jax.lax.map, trainer.run))(keys)
+
+
+def fit(
+    trainer: Trainer,
+    seed: int,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    save_every: int = 10,
+    progress: Progress = lambda done, total, log: None,
+) -> tuple[State, Log]:
+    """A whole run window by window; the same numbers as ``trainer.run(jax.random.key(seed))``.
+
+    Args:
+        trainer: what to run.
+        seed: of the run.
+        out: folder for checkpoints; given again, the run goes on where it stood.
+        save_every: windows between checkpoints; the last one is always written.
+        progress: called with (windows done, windows in all, log of the last one).
+
+    Raises:
+        BadInput: the folder holds a checkpoint of another trainer or seed.
+    """
+    if save_every < 1:
+        raise BadInput(f"save_every={save_every}: must be at least 1")
+    key = jax.random.key(seed)
+    kept = None if out is None else Checkpoint(Path(out), seed)
+    found = None if kept is None else kept.read(trainer.trace())
+    state, rows = (trainer._start(key), []) if found is None else found
+    while len(rows) < trainer.windows:
+        state, log = trainer._advance(state)
+        rows.append({name: float(value) for name, value in log.items()})
+        if kept is not None and (len(rows) % save_every == 0 or len(rows) == trainer.windows):
+            kept.write(state, rows)
+        progress(len(rows), trainer.windows, rows[-1])
+    rows = rows[: trainer.windows]
+    log = {name: np.asarray([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    return state, log | {"steps": trainer.window_steps * (1 + np.arange(len(rows)))}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file with the leaves of a state and the log so far, replaced as a whole."""
+
+    folder: Path
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "checkpoint.npz"
+
+    def write(self, state: State, rows: list[Log]) -> None:
+        """Raises BadInput where the file cannot be written; the old one then stays."""
+        leaves = [np.asarray(_plain(leaf)) for leaf in jax.tree.leaves(state)]
+        names = sorted(rows[0]) if rows else []
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            *leaves,
+            seed=np.asarray(self.seed),
+            log_names=np.asarray(names),
+            log=np.asarray([[row[name] for name in names] for row in rows]),
+        )
+        half = self.path.with_suffix(".half")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(half, "wb") as file:
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(self.path)
+        except OSError as error:
+            raise BadInput(f"{self.path}: cannot write the checkpoint: {error.strerror}") from None
+
+    def read(self, like: State) -> tuple[State, list[Log]] | None:
+        """(state, log rows) or None where nothing was kept; ``like`` has the state's shapes."""
+        if not self.path.exists():
+            return None
+        try:
+            with np.load(self.path) as file:
+                seed, names, log = int(file["seed"]), list(file["log_names"]), file["log"]
+                stored = [file[f"arr_{i}"] for i in range(len(file.files) - 3)]
+        except (OSError, ValueError, KeyError) as error:
+            raise BadInput(
+                f"{self.path}: not a checkpoint ({error}); remove it or name another folder"
+            ) from None
+        if seed != self.seed:
+            raise BadInput(
+                f"{self.path}: belongs to seed {seed}, this run has seed {self.seed}; name "
+                "another folder"
+            )
+        wanted, tree = jax.tree.flatten(like)
+        if [_shape(leaf) for leaf in wanted] != [(x.shape, x.dtype) for x in stored]:
+            raise BadInput(
+                f"{self.path}: belongs to another trainer (its arrays have other shapes); name "
+                "another folder"
+            )
+        leaves = [_as(leaf, x) for leaf, x in zip(wanted, stored, strict=True)]
+        rows = [dict(zip(names, map(float, row), strict=True)) for row in log]
+        return jax.tree.unflatten(tree, leaves), rows
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def _plain(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _shape(leaf: Any) -> tuple[Any, Any]:
+    if _is_key(leaf):
+        plain = jax.eval_shape(jax.random.key_data, leaf)
+        return plain.shape, np.dtype(plain.dtype)
+    return leaf.shape, np.dtype(leaf.dtype)
+
+
+def _as(leaf: Any, x: Any) -> Any:
+    if _is_key(leaf):
+        return jax.random.wrap_key_data(jnp.asarray(x), impl=str(jax.random.key_impl(leaf)))
+    return jnp.asarray(x)
+
+
+def evaluate(
+    trainer: Trainer,
+    state: State,
+    env: VectorEnv,
+    key: Any,
+    *,
+    episodes: int = 1,
+    limit: int = 1000,
+) -> Array:
+    """Returns of what was learned, acting without exploration.
+
+    Args:
+        trainer: whose policy.
+        state: of the trainer.
+        env: n worlds; each contributes the same number of episodes.
+        key: random key.
+        episodes: counted in each world, one after the other.
+        limit: steps in all; episodes that have not ended then count with what they have.
+
+    Returns:
+        ``[n, episodes]``.
+    """
+    weights = jnp.asarray(env.spec.weights)
+    first, rest = jax.random.split(key)
+    start, obs = env.reset(first)
+    rows = jnp.arange(env.n)
+    context = trainer.context
+
+    def fresh(key: Any) -> Any:
+        if context is None:
+            return None
+        return jax.vmap(context.reset)(jax.random.split(key, env.n))
+
+    def step(carry: Any, key: Any) -> tuple[Any, None]:
+        world, obs, ctx, gains, at = carry
+        choosing, going, anew = jax.random.split(key, 3)
+        action = trainer.act(state, choosing, obs, ctx)
+        world, out = env.step(going, world, action)
+        counted = at < episodes
+        slot = jnp.minimum(at, episodes - 1)
+        gains = gains.at[rows, slot].add(jnp.where(counted, out.reward @ weights, 0.0))
+        last = out.terminated | out.truncated
+        if ctx is not None:
+            ctx = where_rows(last, fresh(anew), context.step(ctx, out.reward))
+        return (world, out.obs, ctx, gains, at + last), None
+
+    carry = (start, obs, fresh(rest), jnp.zeros((env.n, episodes)), jnp.zeros(env.n, jnp.int32))
+    (_, _, _, gains, _), _ = jax.lax.scan(step, carry, jax.random.split(rest, limit))
+    return gains

@@ -1,0 +1,1 @@
+"""Learning action values from replayed transitions."""
