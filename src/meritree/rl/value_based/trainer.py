@@ -240,9 +240,8 @@ def _learn(plan: _Plan, state: ValueState) -> tuple[ValueState, dict[str, Array]
     drawn = plan.data.sample(state.data, drawing, plan.batch)
     steps = drawn.steps
     if plan.context is not None and plan.relabelled:
-        steps = relabel(
-            plan.context, _fresh_contexts(plan, relabelling, plan.batch)[:, None], steps
-        )
+        first = _fresh_contexts(plan, relabelling, plan.batch)
+        steps = relabel(plan.context, jnp.asarray(first)[:, None], steps)
     relabelled = [each.sample(kept, steps) for each, kept in zip(
         plan.rewards, state.rewards, strict=True
     )]  # fmt: skip
