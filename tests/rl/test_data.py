@@ -114,5 +114,5 @@ def test_folding_a_window_is_the_sum_written_out(events: list[tuple[float, str]]
 
 @pytest.mark.parametrize("make", [lambda: Uniform(2, n_step=3), lambda: Prioritised(5, epsilon=0)])
 def test_impossible_buffers_are_refused(make: Any) -> None:
-    with pytest.raises(BadInput, match="capacity=2|epsilon=0"):
+    with pytest.raises(BadInput, match=r"capacity=2|epsilon=0"):
         make()

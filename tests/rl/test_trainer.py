@@ -69,9 +69,7 @@ def test_it_learns_the_values_of_a_corridor(corridor: tuple[Trainer, Any, Any]) 
     np.testing.assert_array_equal(returns, np.ones((3, 2)))
 
 
-def test_pieces_and_the_whole_run_give_the_same_numbers(
-    corridor: tuple[Trainer, Any, Any]
-) -> None:
+def test_pieces_and_the_whole_run_give_the_same_numbers(corridor: tuple[Trainer, Any, Any]) -> None:
     trainer, state, log = corridor
     whole, curve = seeds(trainer, 1, first=3)
     np.testing.assert_allclose(curve["return"][0], log["return"], rtol=1e-5)
