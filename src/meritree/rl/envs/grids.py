@@ -192,7 +192,7 @@ class KeyDoor:
         spot, end = _number(self.open, (self.size - 1, 0)), n - 1
         out = blank(2 * n, 4)
         keep = np.flatnonzero(shut[self.open])
-        out.P[np.ix_(keep, range(4), keep)] = walk_table(shut)
+        out.P[np.ix_(keep, np.arange(4), keep)] = walk_table(shut)
         door = _number(self.open, self.door)
         out.P[door, :, door] = 1.0  # nobody gets there without the key
         out.P[n:, :, n:] = walk_table(self.open)
