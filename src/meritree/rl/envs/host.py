@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -104,7 +105,7 @@ def host_vector(
     name: str,
     n: int,
     *,
-    how: Literal["sync", "async"] = "sync",
+    how: Literal["sync", "async", "own"] = "sync",
     wrappers: Sequence[Callable[[Any], Any]] = (),
     **options: Any,
 ) -> HostVector:
@@ -113,9 +114,10 @@ def host_vector(
     Args:
         name: such as ``CartPole-v1``, ``ALE/Breakout-v5``, ``HalfCheetah-v5``.
         n: worlds side by side.
-        how: ``async`` gives each a process of its own.
+        how: ``async`` gives each a process of its own; ``own`` takes the vector that comes with
+            the environment (Atari: 84 x 84 frames, four in a row, rewards clipped), no wrappers.
         wrappers: of Gymnasium, applied to each world in order.
-        options: for ``gymnasium.make``.
+        options: for ``gymnasium.make``, or of the environment's own vector.
 
     Raises:
         BadInput: Gymnasium or a package of the environment is not installed, it has no such
@@ -124,8 +126,8 @@ def host_vector(
     gymnasium = _gymnasium()
     if n < 1:
         raise BadInput(f"n={n}: must be at least 1")
-    if how not in ("sync", "async"):
-        raise BadInput(f"how={how!r}: sync or async")
+    if how not in ("sync", "async", "own") or (how == "own" and wrappers):
+        raise BadInput(f"how={how!r}: sync, async, or own without wrappers")
     if name.startswith("ALE/"):
         _register_ale(gymnasium)
 
@@ -137,13 +139,35 @@ def host_vector(
             world = gymnasium.wrappers.FlattenObservation(world)
         return world
 
+    vector, mode = gymnasium.vector, gymnasium.vector.AutoresetMode.SAME_STEP
     try:
+        if how == "own":
+            options |= {"vectorization_mode": "vector_entry_point", "autoreset_mode": mode}
+            return HostVector(gymnasium.make_vec(name, n, **options), f"gymnasium:{name}")
         make().close()  # errors read better here than from a vector or another process
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         raise BadInput(f"gymnasium {name}: {error}") from None
-    kind = gymnasium.vector.SyncVectorEnv if how == "sync" else gymnasium.vector.AsyncVectorEnv
-    mode = gymnasium.vector.AutoresetMode.SAME_STEP
+    kind = vector.SyncVectorEnv if how == "sync" else vector.AsyncVectorEnv
     return HostVector(kind([make] * n, autoreset_mode=mode), f"gymnasium:{name}")
+
+
+def known_to_gymnasium() -> list[str]:
+    """The newest version of each of Gymnasium's environments; Atari where it is installed.
+
+    Left out are the older names of Atari games and the wrappers of older interfaces.
+    """
+    gymnasium = _gymnasium()
+    if find_spec("ale_py"):
+        _register_ale(gymnasium)
+    newest: dict[tuple[str | None, str], Any] = {}
+    for spec in gymnasium.registry.values():
+        old = spec.namespace is None and str(spec.entry_point).startswith("ale_py")
+        if old or str(spec.entry_point).startswith("shimmy") or spec.name.startswith("GymV"):
+            continue
+        name = (spec.namespace, spec.name)
+        if name not in newest or (spec.version or 0) > (newest[name].version or 0):
+            newest[name] = spec
+    return sorted(spec.id for spec in newest.values())
 
 
 def _gymnasium() -> Any:
