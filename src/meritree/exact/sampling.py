@@ -1,0 +1,122 @@
+"""Samples of finite processes from a NumPy generator: episodes, and next states on demand.
+
+All episodes are walked side by side; the same generator state gives the same samples.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+from meritree.errors import BadInput
+from meritree.exact.mdp import MDP, Array, Ints, policy_table
+
+
+class Episodes(NamedTuple):
+    """Episodes side by side, padded after their ends.
+
+    Attributes:
+        states: [n, T + 1]; after an end the end itself.
+        actions: [n, T].
+        rewards: [n, T]; 0 after an end.
+        taken: [n, T] whether the step was taken (False after an end).
+    """
+
+    states: Ints
+    actions: Ints
+    rewards: Array
+    taken: NDArray[np.bool_]
+
+    def returns(self, gamma: float = 1.0) -> Array:
+        """[n, T] discounted reward from each step on."""
+        G = np.zeros_like(self.rewards)
+        later = np.zeros(len(self.rewards))
+        for t in reversed(range(self.rewards.shape[1])):
+            later = self.rewards[:, t] + gamma * later
+            G[:, t] = later
+        return G
+
+    def part(self, low: int, high: int) -> Episodes:
+        """The episodes low .. high - 1."""
+        return Episodes(*(each[low:high] for each in self))
+
+
+def sample_episodes(
+    mdp: MDP,
+    policy: ArrayLike | None,
+    n: int,
+    rng: Generator,
+    *,
+    horizon: int | None = None,
+    most: int = 100_000,
+) -> Episodes:
+    """``n`` episodes from mu0 until an end, or for ``horizon`` steps at most.
+
+    Args:
+        policy: [S] actions, [S, A] probabilities, or None for the uniform policy.
+        horizon: None: the process's own; there it may also be None.
+        most: steps after which an episode without a horizon is refused.
+
+    Raises:
+        BadInput: n < 1, or an episode without horizon that is too long.
+    """
+    if n < 1:
+        raise BadInput(f"n = {n} episodes: at least one")
+    limit = horizon if horizon is not None else mdp.horizon
+    choose = np.cumsum(policy_table(mdp, policy), axis=1)
+    move = np.cumsum(mdp.P, axis=2)
+    state = pick(np.cumsum(mdp.first)[None].repeat(n, axis=0), rng)
+    states, actions, rewards, taken = [state], [], [], []
+    alive = ~mdp.ends[state]
+    while alive.any() and (limit is None or len(actions) < limit):
+        if len(actions) >= most:
+            raise BadInput(f"an episode is longer than {most} steps: give a horizon")
+        action = pick(choose[state], rng)
+        after = np.where(alive, pick(move[state, action], rng), state)
+        actions.append(action)
+        rewards.append(np.where(alive, mdp.rewards[state, action, after], 0.0))
+        taken.append(alive)
+        states.append(after)
+        state, alive = after, alive & ~mdp.ends[after]
+    if not actions:
+        raise BadInput("every first state is an end: no step to sample; change mu0")
+    return Episodes(
+        np.stack(states, axis=1),
+        np.stack(actions, axis=1),
+        np.stack(rewards, axis=1),
+        np.stack(taken, axis=1),
+    )
+
+
+def generative(mdp: MDP, s: ArrayLike, a: ArrayLike, n: int, rng: Generator) -> Ints:
+    """[..., n] next states drawn anew after a in s, for s and a of shape [...].
+
+    Raises:
+        BadInput: n < 1.
+    """
+    if n < 1:
+        raise BadInput(f"n = {n} draws: at least one")
+    state, action = np.broadcast_arrays(np.asarray(s), np.asarray(a))
+    rows = np.cumsum(mdp.P[state, action], axis=-1)
+    return pick(np.broadcast_to(rows[..., None, :], (*state.shape, n, mdp.S)), rng)
+
+
+def generative_counts(P: ArrayLike, n: int, rng: Generator) -> Ints:
+    """[..., S] how often each state follows in n draws of each row of P [..., S].
+
+    The same law as counting `generative`, one multinomial draw a row.
+    """
+    if n < 1:
+        raise BadInput(f"n = {n} draws: at least one")
+    return rng.multinomial(n, np.asarray(P))
+
+
+def pick(cumulative: Array, rng: Generator) -> Ints:
+    """[...] an index a row, drawn from cumulative probabilities [..., N]."""
+    u = rng.random(cumulative.shape[:-1])
+    # The last entry may be 1 - 1e-16: no draw may pass it.
+    below = (cumulative[..., :-1] <= u[..., None]).sum(axis=-1)
+    return np.asarray(below)
