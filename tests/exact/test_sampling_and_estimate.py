@@ -163,5 +163,5 @@ def test_what_cannot_be_sampled_or_solved_is_refused() -> None:
     episodes = exact.sample_episodes(walk, None, 2, rng())
     with pytest.raises(BadInput, match="singular"):
         exact.lstd(episodes, np.ones((4, 2)))
-    with pytest.raises(BadInput, match="gamma = 0.9"):
+    with pytest.raises(BadInput, match=r"gamma = 0\.9"):
         exact.pooling_coefficient(models.river_swim(3, gamma=0.9))

@@ -128,4 +128,4 @@ def bonus(X: ArrayLike, Lambda: ArrayLike) -> Array:
     """[...] sqrt(x' Lambda^-1 x) of vectors [..., d]: how little is known in that direction."""
     X = np.asarray(X, dtype=float)
     solved = np.linalg.solve(np.asarray(Lambda, dtype=float), X.reshape(-1, X.shape[-1]).T).T
-    return np.sqrt(np.maximum((X * solved.reshape(X.shape)).sum(axis=-1), 0.0))
+    return np.asarray(np.sqrt(np.maximum((X * solved.reshape(X.shape)).sum(axis=-1), 0.0)))

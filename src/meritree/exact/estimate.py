@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meritree.errors import BadInput
-from meritree.exact.mdp import MDP, Array, chain
+from meritree.exact.mdp import MDP, Array, chain, policy_table
 from meritree.exact.sampling import Episodes
 from meritree.exact.solve import check_ends, evaluate
 from meritree.objectives.advantages import traces
@@ -21,7 +21,6 @@ from meritree.objectives.advantages import traces
 def mc_first_visit(episodes: Episodes, states: int, gamma: float = 1.0) -> Array:
     """[S] mean return from the first visit of each state; NaN where it was never visited."""
     G = episodes.returns(gamma)
-    total, count = np.zeros(states), np.zeros(states)
     n, T = G.shape
     when = np.full((n, states), T)
     rows = np.arange(n)
@@ -31,7 +30,7 @@ def mc_first_visit(episodes: Episodes, states: int, gamma: float = 1.0) -> Array
     seen = when < T
     first = np.take_along_axis(G, np.where(seen, when, 0), axis=1)
     total, count = (first * seen).sum(axis=0), seen.sum(axis=0)
-    return np.divide(total, count, out=np.full(states, np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(states, np.nan), where=count > 0))
 
 
 def lstd(
@@ -169,8 +168,6 @@ def pooling_coefficient(mdp: MDP, policy: ArrayLike | None = None) -> Pooling:
 
 def step_variance(mdp: MDP, policy: ArrayLike | None = None) -> Array:
     """[S] variance of r + gamma V(s') over one step of a policy, actions included."""
-    from meritree.exact.mdp import policy_table
-
     V = evaluate(mdp, policy)
     joint = policy_table(mdp, policy)[:, :, None] * mdp.P
     worth = mdp.rewards + mdp.gamma * V

@@ -110,7 +110,7 @@ def overlap(Phi: ArrayLike, basis: ArrayLike) -> Array:
     """
     one, other = np.linalg.qr(np.asarray(Phi))[0], np.linalg.qr(np.asarray(basis))[0]
     k = min(one.shape[-1], other.shape[-1])
-    return np.asarray((np.swapaxes(one, -1, -2) @ other) ** 2).sum(axis=(-2, -1)) / k
+    return np.asarray(((np.swapaxes(one, -1, -2) @ other) ** 2).sum(axis=(-2, -1)) / k)
 
 
 def top_eigenvectors(P: ArrayLike, k: int) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array, Ints, policy_table
-from meritree.exact.stock import Points, _find, _rounded, _stepped, reachable
+from meritree.exact.stock import Points, find, rounded, stepped, reachable
 from meritree.value.risk.laws import Law
 from meritree.value.risk.measures import Score
 
@@ -82,7 +82,7 @@ def dist_dp(
             chosen.append(offers[best[i]])
         laws.append(tuple(chosen))
         actions.append(best)
-    start = _find(points[0], np.arange(mdp.S), np.full(mdp.S, _rounded(np.array([c0]))[0]))
+    start = find(points[0], np.arange(mdp.S), np.full(mdp.S, rounded(np.array([c0]))[0]))
     law = mixture([laws[-1][k] for k in start], mdp.first)
     score = float(K(c0 + law.values, law.weights))
     return DistPlan(points, tuple(laws[::-1]), tuple(actions[::-1]), law, score)
@@ -108,10 +108,10 @@ def return_law(mdp: MDP, policy: ArrayLike | None = None, *, horizon: int | None
 
 
 def mixture(laws: list[Law], weights: ArrayLike) -> Law:
-    """The law of first drawing one of the laws; equal values (to 1e-9) are one."""
+    """The law of first drawing one of the laws; equal values (to 1e-10) are one."""
     w = np.asarray(weights, dtype=float)
     used = [(law, p) for law, p in zip(laws, w, strict=True) if p > 0.0]
-    values = _rounded(np.concatenate([law.values for law, _ in used]))
+    values = rounded(np.concatenate([law.values for law, _ in used]))
     mass = np.concatenate([p * law.weights for law, p in used])
     unique, where = np.unique(values, return_inverse=True)
     return Law(unique, np.bincount(where, mass))
@@ -173,23 +173,19 @@ def check_scaling(K: Functional, gamma: float, rng: Generator, *, tries: int = 2
 
 def _random_law(rng: Generator) -> Law:
     n = int(rng.integers(1, 4))
-    return Law(_rounded(rng.normal(scale=3.0, size=n)), rng.dirichlet(np.ones(n)))
+    return Law(rounded(rng.normal(scale=3.0, size=n)), rng.dirichlet(np.ones(n)))
 
 
 def _moved(mdp: MDP, s: int, a: int, laws: list[Law]) -> Law:
     after = np.flatnonzero(mdp.P[s, a])
-    moved = [
-        Law(mdp.rewards[s, a, t] + mdp.gamma * laws[t].values, laws[t].weights) for t in after
-    ]
+    moved = [Law(mdp.rewards[s, a, t] + mdp.gamma * laws[t].values, laws[t].weights) for t in after]
     return mixture(moved, mdp.P[s, a, after])
 
 
-def _backed_up(
-    mdp: MDP, s: int, c: float, a: int, after: Points, laws: tuple[Law, ...]
-) -> Law:
+def _backed_up(mdp: MDP, s: int, c: float, a: int, after: Points, laws: tuple[Law, ...]) -> Law:
     states = np.flatnonzero(mdp.P[s, a])
     reward = mdp.rewards[s, a, states]
-    at = _find(after, states, _stepped(mdp, np.full(len(states), c), reward))
+    at = find(after, states, stepped(mdp, np.full(len(states), c), reward))
     moved = [
         Law(r + mdp.gamma * laws[k].values, laws[k].weights)
         for r, k in zip(reward, at, strict=True)

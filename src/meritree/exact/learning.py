@@ -131,7 +131,7 @@ def _choose(Q: Array, epsilon: float, rng: Generator) -> Ints:
     """[B] epsilon-greedy actions from one set of random numbers for all runs."""
     A = Q.shape[1]
     explore, any_action, order = rng.random(), int(rng.integers(A)), rng.permutation(A)
-    ties = Q >= Q.max(axis=1, keepdims=True) - 1e-9
+    ties = Q.max(axis=1, keepdims=True) - 1e-9 <= Q
     greedy = order[ties[:, order].argmax(axis=1)]
     return np.where(explore < epsilon, any_action, greedy)
 

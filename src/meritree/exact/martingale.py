@@ -49,12 +49,10 @@ class Family(NamedTuple):
 
 
 def discounted(family: Family, beta: float) -> Family:
-    """The family of e^{-beta t} J: what is a martingale when rewards are discounted at rate beta."""
+    """The family of e^{-beta t} J, a martingale where rewards are discounted at rate beta."""
     g, phi, reward, dt = family.checked()
     factor = np.exp(-beta * dt * np.arange(len(g)))
-    return Family(
-        factor[:, None] * g, factor[:, None, None] * phi, factor[:-1, None] * reward, dt
-    )
+    return Family(factor[:, None] * g, factor[:, None, None] * phi, factor[:-1, None] * reward, dt)
 
 
 def martingale_loss_minimiser(family: Family) -> Array:
@@ -134,4 +132,7 @@ def values(family: Family, theta: ArrayLike) -> Array:
 
 def _least_squares(features: Array, target: Array) -> Array:
     X, y = features.reshape(-1, features.shape[-1]), target.reshape(-1)
-    return np.linalg.solve(X.T @ X, X.T @ y)
+    gram = X.T @ X
+    if np.linalg.matrix_rank(gram, hermitian=True) < len(gram):
+        raise BadInput("features depend on each other along these paths: drop one, or add paths")
+    return np.linalg.solve(gram, X.T @ y)

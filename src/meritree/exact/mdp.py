@@ -1,4 +1,4 @@
-"""A finite Markov decision process as arrays: what every exact computation of this room starts from.
+"""A finite Markov decision process as arrays: what all exact computations start from.
 
 Knows transitions, rewards, discount and first states; no solver, no learner, no random number.
 """
@@ -135,7 +135,7 @@ def policy_table(mdp: MDP, policy: ArrayLike | None) -> Array:
 def chain(mdp: MDP, policy: ArrayLike | None = None) -> tuple[Array, Array]:
     """(P_pi [S, S], r_pi [S]): the Markov chain that a policy makes of the process."""
     pi = policy_table(mdp, policy)
-    return np.einsum("sa,sat->st", pi, mdp.P), (pi * mdp.r).sum(axis=1)
+    return np.einsum("sa,sat->st", pi, mdp.P), np.asarray((pi * mdp.r).sum(axis=1))
 
 
 def markov_reward_process(P: ArrayLike, R: ArrayLike, **settings: Any) -> MDP:

@@ -113,7 +113,10 @@ def estimated_variance(
     u = rng.random((2, len(core), draws))
     pair = np.stack(
         [
-            [np.searchsorted(row[:-1], one, side="right") for row, one in zip(rows, half, strict=True)]
+            [
+                np.searchsorted(row[:-1], one, side="right")
+                for row, one in zip(rows, half, strict=True)
+            ]
             for half in u
         ]
     )
@@ -125,14 +128,14 @@ def estimated_variance(
 def variance_weights(model: LinearMDP, variance: ArrayLike) -> Array:
     """[S, A] f = min(sqrt(max(Var, 0)) + sqrt(H), H), H = 1/(1 - gamma)."""
     H = 1.0 / (1.0 - model.gamma)
-    return np.minimum(np.sqrt(np.maximum(np.asarray(variance), 0.0)) + np.sqrt(H), H)
+    return np.asarray(np.minimum(np.sqrt(np.maximum(variance, 0.0)) + np.sqrt(H), H))
 
 
 def optimal_variance(model: LinearMDP, v: ArrayLike) -> Array:
     """[S, A] Var v(s'), from the model itself: what an oracle knows."""
     v = np.asarray(v, dtype=float)
     mean = model.mdp.P @ v
-    return np.maximum(model.mdp.P @ v**2 - mean**2, 0.0)
+    return np.asarray(np.maximum(model.mdp.P @ v**2 - mean**2, 0.0))
 
 
 def vwls_mdvi(
@@ -161,9 +164,7 @@ def vwls_mdvi(
     )
     variance = estimated_variance(model, start.v(model), rng, draws=pairs, design=plain)
     f = bounds(model, variance)
-    end = wls_mdvi(
-        model, f, rng, rounds=rounds - before, draws=draws, regression=regression
-    )
+    end = wls_mdvi(model, f, rng, rounds=rounds - before, draws=draws, regression=regression)
     asked = start.samples + 2 * pairs * len(plain.core()) + end.samples
     return end._replace(samples=asked)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array, markov_reward_process
@@ -16,9 +17,7 @@ from meritree.exact.mdp import MDP, Array, markov_reward_process
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left: (row, column)
 
 
-def garnet(
-    states: int, actions: int, branching: int, rng: Generator, *, gamma: float = 0.9
-) -> MDP:
+def garnet(states: int, actions: int, branching: int, rng: Generator, *, gamma: float = 0.9) -> MDP:
     """Random process: ``branching`` successors of each (s, a), uniform-spacing weights.
 
     Rewards are standard normal on each (s, a). Source: Archibald, McKinnon and Thomas (1995).
@@ -130,7 +129,7 @@ def four_rooms(size: int = 11, *, gamma: float = 0.98) -> MDP:
     return MDP(P, R, gamma, _point(n, 0))
 
 
-def four_rooms_map(size: int = 11) -> Array:
+def four_rooms_map(size: int = 11) -> NDArray[np.bool_]:
     """[size, size] whether a cell of `four_rooms` is a wall.
 
     Raises:
@@ -223,9 +222,7 @@ def cyclic_chain(states: int, rng: Generator, *, spread: float = 0.05) -> Array:
     """[S, S] a chain that almost always goes round in a circle: far from reversible."""
     _at_least(2, states=states)
     turn = np.roll(np.eye(states), 1, axis=1)
-    return np.asarray(
-        (1.0 - spread) * turn + spread * rng.dirichlet(np.ones(states), size=states)
-    )
+    return np.asarray((1.0 - spread) * turn + spread * rng.dirichlet(np.ones(states), size=states))
 
 
 def _point(states: int, s: int) -> Array:

@@ -41,7 +41,8 @@ class Episodes(NamedTuple):
 
     def part(self, low: int, high: int) -> Episodes:
         """The episodes low .. high - 1."""
-        return Episodes(*(each[low:high] for each in self))
+        cut = slice(low, high)
+        return Episodes(self.states[cut], self.actions[cut], self.rewards[cut], self.taken[cut])
 
 
 def sample_episodes(
@@ -69,7 +70,10 @@ def sample_episodes(
     choose = np.cumsum(policy_table(mdp, policy), axis=1)
     move = np.cumsum(mdp.P, axis=2)
     state = pick(np.cumsum(mdp.first)[None].repeat(n, axis=0), rng)
-    states, actions, rewards, taken = [state], [], [], []
+    states: list[Ints] = [state]
+    actions: list[Ints] = []
+    rewards: list[Array] = []
+    taken: list[NDArray[np.bool_]] = []
     alive = ~mdp.ends[state]
     while alive.any() and (limit is None or len(actions) < limit):
         if len(actions) >= most:

@@ -34,7 +34,7 @@ class Solution(NamedTuple):
 
 def action_values(mdp: MDP, V: ArrayLike) -> Array:
     """[S, A] r + gamma P V."""
-    return mdp.r + mdp.gamma * mdp.P @ np.asarray(V)
+    return np.asarray(mdp.r + mdp.gamma * mdp.P @ np.asarray(V))
 
 
 def evaluate(mdp: MDP, policy: ArrayLike | None = None) -> Array:

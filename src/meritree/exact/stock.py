@@ -18,7 +18,7 @@ from meritree.value.contexts import stock
 from meritree.value.risk.laws import Law
 
 Utility = Callable[[Array], Array]
-_DIGITS = 9  # stocks nearer than 1e-9 are one
+_DIGITS = 10  # stocks nearer than 1e-10 are one
 
 
 class Points(NamedTuple):
@@ -83,8 +83,8 @@ def stock_dp(
         values.append(Q.max(axis=1))
     start = points[0]
     best = np.zeros(len(first))
-    for i, c in enumerate(_rounded(first)):
-        at = _find(start, np.arange(mdp.S), np.full(mdp.S, c))
+    for i, c in enumerate(rounded(first)):
+        at = find(start, np.arange(mdp.S), np.full(mdp.S, c))
         best[i] = mdp.first @ np.where(mdp.first > 0.0, values[-1][at], 0.0)
     return StockPlan(points, tuple(values[::-1]), tuple(actions[::-1]), first, best)
 
@@ -92,9 +92,9 @@ def stock_dp(
 def law_of(mdp: MDP, plan: StockPlan, index: int = 0) -> Law:
     """The law of the return G under the plan's policy from first stock ``first[index]``."""
     start = plan.points[0]
-    c0 = float(_rounded(plan.first[index : index + 1])[0])
+    c0 = float(rounded(plan.first[index : index + 1])[0])
     mass = np.zeros(len(start.state))
-    at = _find(start, np.arange(mdp.S), np.full(mdp.S, c0))
+    at = find(start, np.arange(mdp.S), np.full(mdp.S, c0))
     np.add.at(mass, at[mdp.first > 0.0], mdp.first[mdp.first > 0.0])
     for now, after, action in zip(plan.points[:-1], plan.points[1:], plan.action, strict=True):
         moved = np.zeros(len(after.state))
@@ -102,10 +102,10 @@ def law_of(mdp: MDP, plan: StockPlan, index: int = 0) -> Law:
             p = mdp.P[now.state, action, s2] * mass
             use = p > 0.0
             if use.any():
-                c = _stepped(mdp, now.stock[use], mdp.rewards[now.state[use], action[use], s2])
-                np.add.at(moved, _find(after, np.full(use.sum(), s2), c), p[use])
+                c = stepped(mdp, now.stock[use], mdp.rewards[now.state[use], action[use], s2])
+                np.add.at(moved, find(after, np.full(use.sum(), s2), c), p[use])
         mass = moved
-    returns = _rounded(mdp.gamma ** len(plan.action) * plan.points[-1].stock - c0)
+    returns = rounded(mdp.gamma ** len(plan.action) * plan.points[-1].stock - c0)
     kept = mass > 0.0
     values, where = np.unique(returns[kept], return_inverse=True)
     return Law(values, np.bincount(where, mass[kept]))
@@ -142,7 +142,7 @@ def best_shortfall(mdp: MDP, tau: float, *, horizon: int | None = None) -> Short
     if steps is None or steps < 1:
         raise BadInput(f"horizon = {steps}: exact stock planning needs at least one step")
     last = reachable(mdp, np.zeros(1), steps)[-1].stock
-    b = np.unique(_rounded(mdp.gamma**steps * last))
+    b = np.unique(rounded(mdp.gamma**steps * last))
     plan = stock_dp(mdp, shortfall, -b, horizon=steps)
     worth = b + plan.best / tau
     i = int(worth.argmax())
@@ -160,7 +160,7 @@ def reachable(mdp: MDP, first: ArrayLike, steps: int, most: int = 1_000_000) -> 
     Raises:
         BadInput: there are more than ``most`` at once.
     """
-    c = _rounded(np.atleast_1d(np.asarray(first, dtype=float)))
+    c = rounded(np.atleast_1d(np.asarray(first, dtype=float)))
     pairs = [(int(s), c) for s in range(mdp.S)]
     found = [_points(pairs)]
     for _ in range(steps):
@@ -168,7 +168,7 @@ def reachable(mdp: MDP, first: ArrayLike, steps: int, most: int = 1_000_000) -> 
         for s2 in range(mdp.S):
             s, a = np.nonzero(mdp.P[:, :, s2])
             arrived = [
-                _stepped(mdp, now.stock[now.state == one], mdp.rewards[one, act, s2])
+                stepped(mdp, now.stock[now.state == one], mdp.rewards[one, act, s2])
                 for one, act in zip(s, a, strict=True)
             ]
             if arrived:
@@ -216,18 +216,18 @@ def _backed_up(mdp: MDP, now: Points, after: Points, value: Array) -> Array:
             p = mdp.P[now.state, a, s2]
             use = p > 0.0
             if use.any():
-                c = _stepped(mdp, now.stock[use], mdp.rewards[now.state[use], a, s2])
-                Q[use, a] += p[use] * value[_find(after, np.full(int(use.sum()), s2), c)]
+                c = stepped(mdp, now.stock[use], mdp.rewards[now.state[use], a, s2])
+                Q[use, a] += p[use] * value[find(after, np.full(int(use.sum()), s2), c)]
     return Q
 
 
-def _stepped(mdp: MDP, c: Array, reward: Array | float) -> Array:
+def stepped(mdp: MDP, c: Array, reward: Array | float) -> Array:
     step = stock(mdp.gamma, lambda _: np.zeros(1)).step
     paid = np.broadcast_to(np.asarray(reward, dtype=float), c.shape)
-    return _rounded(step(c[:, None], paid[:, None])[:, 0])
+    return rounded(step(c[:, None], paid[:, None])[:, 0])
 
 
-def _rounded(c: Array) -> Array:
+def rounded(c: Array) -> Array:
     return np.round(c, _DIGITS) + 0.0  # + 0.0: no negative zero
 
 
@@ -239,11 +239,13 @@ def _points(pairs: list[tuple[int, Array]]) -> Points:
     )
 
 
-def _find(points: Points, state: Ints, c: Array) -> Ints:
+def find(points: Points, state: Ints, c: Array) -> Ints:
     """Index of each (state, stock) among the points."""
     found = np.zeros(len(state), dtype=int)
     low = np.searchsorted(points.state, np.arange(int(points.state.max()) + 2))
     for s in np.unique(state):
         rows = state == s
-        found[rows] = low[s] + np.searchsorted(points.stock[low[s] : low[s + 1]], c[rows] - 1e-7)
+        found[rows] = low[s] + np.searchsorted(
+            points.stock[low[s] : low[s + 1]], c[rows] - 0.4 * 10.0**-_DIGITS
+        )
     return found
