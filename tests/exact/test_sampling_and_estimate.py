@@ -74,6 +74,19 @@ def test_lstd_is_the_value_of_the_estimated_chain() -> None:
     assert np.allclose(exact.td_lambda(episodes, 7)[:6], exact.evaluate(same)[:6])
 
 
+def test_many_data_sets_at_once_are_the_sets_one_by_one() -> None:
+    chain = models.random_absorbing_chain(5, rng(8))
+    episodes = exact.sample_episodes(chain, None, 90, rng(9))
+    td = exact.certainty_equivalence(episodes, 6, sets=3)
+    mc = exact.mc_first_visit(episodes, 6, sets=3)
+    for k in range(3):
+        part = episodes.part(30 * k, 30 * (k + 1))
+        assert np.allclose(td[k], exact.td_lambda(part, 6), equal_nan=True)
+        assert np.allclose(mc[k], exact.mc_first_visit(part, 6), equal_nan=True)
+    with pytest.raises(BadInput, match="do not make 4 data sets"):
+        exact.mc_first_visit(episodes, 6, sets=4)
+
+
 def test_td_one_is_monte_carlo_where_no_state_comes_back() -> None:
     chain = models.layered_chain(3, 4)
     episodes = exact.sample_episodes(chain, None, 60, rng(5))
@@ -114,11 +127,8 @@ def test_the_predicted_errors_are_the_measured_ones() -> None:
     V, theory = exact.evaluate(chain)[:4], exact.pooling_coefficient(chain)
     n, repeats = 300, 300
     episodes = exact.sample_episodes(chain, None, n * repeats, rng(12))
-    td = np.zeros((repeats, 4))
-    mc = np.zeros((repeats, 4))
-    for k in range(repeats):
-        part = episodes.part(k * n, (k + 1) * n)
-        td[k], mc[k] = exact.td_lambda(part, 5)[:4] - V, exact.mc_first_visit(part, 5)[:4] - V
+    td = exact.certainty_equivalence(episodes, 5, sets=repeats)[:, :4] - V
+    mc = exact.mc_first_visit(episodes, 5, sets=repeats)[:, :4] - V
     assert np.allclose(n * (td**2).mean(axis=0), theory.td[:4], rtol=0.25)
     assert np.allclose(n * (mc**2).mean(axis=0), theory.mc[:4], rtol=0.25)
 

@@ -8,6 +8,7 @@ features), `stock` and `laws` (objectives of the whole return), `martingale` (co
 
 from meritree.exact.design import Design, bonus, g_optimal_design, weighted_ls
 from meritree.exact.estimate import (
+    certainty_equivalence,
     crossing_time,
     lstd,
     mc_first_visit,
@@ -46,6 +47,7 @@ __all__ = [
     "backward_induction",
     "best_shortfall",
     "bonus",
+    "certainty_equivalence",
     "chain",
     "crossing_time",
     "dist_dp",

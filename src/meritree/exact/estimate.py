@@ -6,10 +6,10 @@ Estimators take `Episodes` and know no transition probability; `pooling_coeffici
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array, chain, policy_table
@@ -18,19 +18,68 @@ from meritree.exact.solve import check_ends, evaluate
 from meritree.objectives.advantages import traces
 
 
-def mc_first_visit(episodes: Episodes, states: int, gamma: float = 1.0) -> Array:
-    """[S] mean return from the first visit of each state; NaN where it was never visited."""
+def mc_first_visit(episodes: Episodes, states: int, gamma: float = 1.0, *, sets: int = 1) -> Array:
+    """[S] mean return from the first visit of each state; NaN where it was never visited.
+
+    Args:
+        sets: the episodes are that many data sets of equal size, one after the other; with more
+            than one, [sets, S].
+
+    Raises:
+        BadInput: the episodes do not divide into that many sets.
+    """
     G = episodes.returns(gamma)
     n, T = G.shape
-    when = np.full((n, states), T)
-    rows = np.arange(n)
+    when, rows = np.full((n, states), T), np.arange(n)
     for t in reversed(range(T)):
         now = np.where(episodes.taken[:, t], t, when[rows, episodes.states[:, t]])
         when[rows, episodes.states[:, t]] = now
     seen = when < T
-    first = np.take_along_axis(G, np.where(seen, when, 0), axis=1)
-    total, count = (first * seen).sum(axis=0), seen.sum(axis=0)
-    return np.asarray(np.divide(total, count, out=np.full(states, np.nan), where=count > 0))
+    first = np.take_along_axis(G, np.where(seen, when, 0), axis=1) * seen
+    shape = (sets, _size(n, sets), states)
+    total, count = first.reshape(shape).sum(axis=1), seen.reshape(shape).sum(axis=1)
+    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.asarray(mean if sets > 1 else mean[0])
+
+
+def certainty_equivalence(
+    episodes: Episodes, states: int, gamma: float = 1.0, *, sets: int = 1
+) -> Array:
+    """[S] values of the estimated chain: what TD(0) converges to. NaN where a state was never left.
+
+    The same numbers as `td_lambda` with lambda = 0, for many data sets at once.
+
+    Args:
+        sets: as for `mc_first_visit`.
+
+    Raises:
+        BadInput: the episodes do not divide, or a visited state never leads to an end.
+    """
+    size = _size(len(episodes.states), sets)
+    which = np.broadcast_to(np.arange(len(episodes.states))[:, None] // size, episodes.taken.shape)
+    s = which[episodes.taken] * states + episodes.states[:, :-1][episodes.taken]
+    after = episodes.states[:, 1:][episodes.taken]
+    counts = np.bincount(s * states + after, minlength=sets * states * states)
+    N = counts.reshape(sets, states, states).astype(float)
+    paid = np.bincount(s, episodes.rewards[episodes.taken], minlength=sets * states)
+    left = N.sum(axis=2)
+    seen = left > 0.0
+    A = np.where(seen, left, 1.0)[:, :, None] * np.eye(states) - gamma * N
+    try:
+        values = np.linalg.solve(A, paid.reshape(sets, states, 1))[..., 0]
+    except np.linalg.LinAlgError:
+        raise BadInput(
+            "the estimated chain has states that never lead to an end: take gamma < 1, or more "
+            "episodes"
+        ) from None
+    values = np.where(seen, values, np.nan)
+    return np.asarray(values if sets > 1 else values[0])
+
+
+def _size(n: int, sets: int) -> int:
+    if sets < 1 or n % sets:
+        raise BadInput(f"{n} episodes do not make {sets} data sets of equal size")
+    return n // sets
 
 
 def lstd(
@@ -55,15 +104,12 @@ def lstd(
         BadInput: A is singular (a state never left, dependent features).
     """
     phi = np.asarray(phi, dtype=float)
-    here = phi[episodes.states[:, :-1]] * episodes.taken[..., None]  # [n, T, d]
-    after = phi[episodes.states[:, 1:]] * episodes.taken[..., None]
-    z = here
     if lambda_ > 0.0 and gamma > 0.0:
-        z = np.moveaxis(traces(np.moveaxis(here, 1, 0), gamma * lambda_), 0, 1)
-        z = z * episodes.taken[..., None]
-    flat = z.reshape(-1, phi.shape[1])
-    A = flat.T @ (here - gamma * after).reshape(-1, phi.shape[1])
-    b = flat.T @ episodes.rewards.reshape(-1)
+        A, b = _traced(episodes, phi, gamma, lambda_)
+    else:
+        counts, paid = _counted(episodes, len(phi))
+        A = phi.T @ (counts.sum(axis=1)[:, None] * phi - gamma * counts @ phi)
+        b = phi.T @ paid
     A = A + ridge * np.eye(len(A))
     if np.linalg.matrix_rank(A) < len(A):
         raise BadInput(
@@ -71,6 +117,24 @@ def lstd(
             "or add a ridge above 0"
         )
     return np.linalg.solve(A, b)
+
+
+def _counted(episodes: Episodes, states: int) -> tuple[Array, Array]:
+    """[S, S] how often each step was taken, [S] the reward summed over steps from each state."""
+    s, after = episodes.states[:, :-1][episodes.taken], episodes.states[:, 1:][episodes.taken]
+    counts = np.bincount(s * states + after, minlength=states * states)
+    paid = np.bincount(s, episodes.rewards[episodes.taken], minlength=states)
+    return counts.reshape(states, states).astype(float), np.asarray(paid, dtype=float)
+
+
+def _traced(episodes: Episodes, phi: Array, gamma: float, lambda_: float) -> tuple[Array, Array]:
+    """A [d, d] and b [d] with eligibility traces."""
+    here = phi[episodes.states[:, :-1]] * episodes.taken[..., None]  # [n, T, d]
+    after = phi[episodes.states[:, 1:]] * episodes.taken[..., None]
+    z = np.moveaxis(traces(np.moveaxis(here, 1, 0), gamma * lambda_), 0, 1)
+    flat = (z * episodes.taken[..., None]).reshape(-1, phi.shape[1])
+    A = flat.T @ (here - gamma * after).reshape(-1, phi.shape[1])
+    return A, flat.T @ episodes.rewards.reshape(-1)
 
 
 def td_lambda(
@@ -187,28 +251,32 @@ def crossing_time(P: ArrayLike, ends: ArrayLike | None = None) -> Array:
         P: [S, S].
         ends: [S] booleans; None: no end.
     """
+    from scipy.sparse import csr_array, eye_array, kron
+    from scipy.sparse.linalg import spsolve
+
     P = np.asarray(P, dtype=float)
     n = len(P)
     over = np.zeros(n, dtype=bool) if ends is None else np.asarray(ends, dtype=bool)
     met = np.eye(n, dtype=bool) | (over[:, None] & over[None, :])
     apart = np.flatnonzero(~met.reshape(-1))
-    joint = np.einsum("ac,bd->abcd", P, P).reshape(n * n, n * n)[np.ix_(apart, apart)]
-    leaks = 1.0 - joint.sum(axis=1) > 1e-12
-    for _ in range(n * n):
-        grown = leaks | ((joint > 0.0) & leaks).any(axis=1)
-        if (grown == leaks).all():
-            break
-        leaks = grown
+    joint = csr_array(kron(csr_array(P), csr_array(P)))[apart][:, apart]
+    moves = joint.astype(bool)
+    meets = _spread(moves, 1.0 - np.asarray(joint.sum(axis=1)).reshape(-1) > 1e-12)
     # Whoever may enter a pair that never meets waits for ever in expectation.
-    lost = ~leaks
-    for _ in range(n * n):
-        grown = lost | ((joint > 0.0) & lost).any(axis=1)
-        if (grown == lost).all():
-            break
-        lost = grown
-    time, ok = np.full(len(apart), np.inf), np.flatnonzero(~lost)
-    system = np.eye(len(ok)) - joint[np.ix_(ok, ok)]
-    time[ok] = np.linalg.solve(system, np.ones(len(ok)))
+    ok = np.flatnonzero(~_spread(moves, ~meets))
+    time = np.full(len(apart), np.inf)
+    if len(ok):
+        system = (eye_array(len(apart)) - joint).tocsr()[ok][:, ok].tocsc()
+        time[ok] = spsolve(system, np.ones(len(ok)))
     full = np.zeros(n * n)
     full[apart] = time
     return full.reshape(n, n)
+
+
+def _spread(moves: Any, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """All pairs from which a marked one can be reached."""
+    while True:
+        grown = marked | (moves @ marked)
+        if (grown == marked).all():
+            return np.asarray(grown)
+        marked = grown

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array, Ints, policy_table
-from meritree.exact.stock import Points, find, rounded, stepped, reachable
+from meritree.exact.stock import Points, find, reachable, rounded, stepped
 from meritree.value.risk.laws import Law
 from meritree.value.risk.measures import Score
 

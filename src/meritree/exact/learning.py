@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array, Ints
-from meritree.exact.sampling import pick
+from meritree.exact.sampling import pick, table
 
 
 class Runs(NamedTuple):
@@ -71,17 +71,17 @@ def q_learning(
     B, rows = len(tables), np.arange(len(tables))
     Q = np.broadcast_to(np.asarray(q0, dtype=float), (B,))[:, None, None] * np.ones(mdp.P.shape[:2])
     Q[:, mdp.ends] = np.broadcast_to(np.asarray(end_value, dtype=float), (B,))[:, None, None]
-    move, begin = np.cumsum(mdp.P, axis=2), np.cumsum(mdp.first)
+    move, begin = table(mdp.P), table(mdp.first)
     finished = np.zeros((B, episodes))
     lengths, returns = np.zeros((B, episodes), dtype=int), np.zeros((B, episodes))
     visited = np.zeros((B, mdp.S), dtype=bool)
     for e in range(episodes):
-        state = np.repeat(pick(begin[None], rng), B)
+        state = np.repeat(pick(begin, 0, rng.random()), B)
         alive = np.ones(B, dtype=bool)
         for _ in range(most):
             visited[rows, state] = True
             action = _choose(Q[rows, state], epsilon, rng)
-            after = _common(move[state, action], rng)
+            after = pick(move, state * mdp.A + action, rng.random())
             target = tables[rows, state, action, after] + mdp.gamma * Q[rows, after].max(axis=1)
             error = alpha * (target - Q[rows, state, action])
             Q[rows, state, action] += np.where(alive, error, 0.0)
@@ -134,8 +134,3 @@ def _choose(Q: Array, epsilon: float, rng: Generator) -> Ints:
     ties = Q.max(axis=1, keepdims=True) - 1e-9 <= Q
     greedy = order[ties[:, order].argmax(axis=1)]
     return np.where(explore < epsilon, any_action, greedy)
-
-
-def _common(cumulative: Array, rng: Generator) -> Ints:
-    """[B] next states, one uniform number for all runs."""
-    return np.asarray((cumulative[:, :-1] <= rng.random()).sum(axis=1))

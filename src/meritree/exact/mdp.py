@@ -121,7 +121,7 @@ def policy_table(mdp: MDP, policy: ArrayLike | None) -> Array:
     if given.shape == (mdp.S,) and given.dtype.kind in "iu":
         if given.min() < 0 or given.max() >= mdp.A:
             raise BadInput(f"policy names actions {given.min()} to {given.max()} of {mdp.A}")
-        return np.eye(mdp.A)[given]
+        return np.asarray(np.eye(mdp.A)[given])
     if given.shape != (mdp.S, mdp.A):
         raise BadInput(
             f"policy has shape {given.shape} and type {given.dtype}: give [{mdp.S}] whole numbers "
@@ -135,7 +135,8 @@ def policy_table(mdp: MDP, policy: ArrayLike | None) -> Array:
 def chain(mdp: MDP, policy: ArrayLike | None = None) -> tuple[Array, Array]:
     """(P_pi [S, S], r_pi [S]): the Markov chain that a policy makes of the process."""
     pi = policy_table(mdp, policy)
-    return np.einsum("sa,sat->st", pi, mdp.P), np.asarray((pi * mdp.r).sum(axis=1))
+    moves = np.asarray(np.einsum("sa,sat->st", pi, mdp.P))
+    return moves, np.asarray((pi * mdp.r).sum(axis=1), dtype=float)
 
 
 def markov_reward_process(P: ArrayLike, R: ArrayLike, **settings: Any) -> MDP:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from meritree.exact.design import Design, g_optimal_design, weighted_ls
 from meritree.exact.linear import LinearMDP
 from meritree.exact.mdp import Array
-from meritree.exact.sampling import generative_counts
+from meritree.exact.sampling import generative_counts, pick, table
 from meritree.exact.solve import evaluate
 
 Regression = Callable[[Array, Array, Array, Array], Array]
@@ -109,18 +109,9 @@ def estimated_variance(
     if design is None:
         design = g_optimal_design(model.X)
     core, v = design.core(), np.asarray(v, dtype=float)
-    rows = np.cumsum(model.mdp.P.reshape(-1, model.mdp.S)[core], axis=1)
-    u = rng.random((2, len(core), draws))
-    pair = np.stack(
-        [
-            [
-                np.searchsorted(row[:-1], one, side="right")
-                for row, one in zip(rows, half, strict=True)
-            ]
-            for half in u
-        ]
-    )
-    half_square = ((v[pair[0]] - v[pair[1]]) ** 2 / 2.0).mean(axis=1)
+    rows, which = table(model.mdp.P), core[:, None]
+    one, two = (pick(rows, which, rng.random((len(core), draws))) for _ in range(2))
+    half_square = ((v[one] - v[two]) ** 2 / 2.0).mean(axis=1)
     omega = weighted_ls(model.X[core], half_square, design.u[core])[0]
     return np.asarray(model.phi @ omega)
 

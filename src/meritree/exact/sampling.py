@@ -67,9 +67,8 @@ def sample_episodes(
     if n < 1:
         raise BadInput(f"n = {n} episodes: at least one")
     limit = horizon if horizon is not None else mdp.horizon
-    choose = np.cumsum(policy_table(mdp, policy), axis=1)
-    move = np.cumsum(mdp.P, axis=2)
-    state = pick(np.cumsum(mdp.first)[None].repeat(n, axis=0), rng)
+    choose, move = table(policy_table(mdp, policy)), table(mdp.P)
+    state = pick(table(mdp.first), np.zeros(n, dtype=int), rng.random(n))
     states: list[Ints] = [state]
     actions: list[Ints] = []
     rewards: list[Array] = []
@@ -78,8 +77,8 @@ def sample_episodes(
     while alive.any() and (limit is None or len(actions) < limit):
         if len(actions) >= most:
             raise BadInput(f"an episode is longer than {most} steps: give a horizon")
-        action = pick(choose[state], rng)
-        after = np.where(alive, pick(move[state, action], rng), state)
+        action = pick(choose, state, rng.random(n))
+        after = np.where(alive, pick(move, state * mdp.A + action, rng.random(n)), state)
         actions.append(action)
         rewards.append(np.where(alive, mdp.rewards[state, action, after], 0.0))
         taken.append(alive)
@@ -104,8 +103,8 @@ def generative(mdp: MDP, s: ArrayLike, a: ArrayLike, n: int, rng: Generator) -> 
     if n < 1:
         raise BadInput(f"n = {n} draws: at least one")
     state, action = np.broadcast_arrays(np.asarray(s), np.asarray(a))
-    rows = np.cumsum(mdp.P[state, action], axis=-1)
-    return pick(np.broadcast_to(rows[..., None, :], (*state.shape, n, mdp.S)), rng)
+    row = (state * mdp.A + action)[..., None]
+    return pick(table(mdp.P), row, rng.random((*state.shape, n)))
 
 
 def generative_counts(P: ArrayLike, n: int, rng: Generator) -> Ints:
@@ -118,9 +117,32 @@ def generative_counts(P: ArrayLike, n: int, rng: Generator) -> Ints:
     return rng.multinomial(n, np.asarray(P))
 
 
-def pick(cumulative: Array, rng: Generator) -> Ints:
-    """[...] an index a row, drawn from cumulative probabilities [..., N]."""
-    u = rng.random(cumulative.shape[:-1])
-    # The last entry may be 1 - 1e-16: no draw may pass it.
-    below = (cumulative[..., :-1] <= u[..., None]).sum(axis=-1)
-    return np.asarray(below)
+class Table(NamedTuple):
+    """Distributions to draw from, many at once.
+
+    Attributes:
+        edges: cumulative probabilities of row k, plus k, one row after the other.
+        last: [K] last index of each row that has any probability.
+        size: N, entries of a row.
+    """
+
+    edges: Array
+    last: Ints
+    size: int
+
+
+def table(P: ArrayLike) -> Table:
+    """The rows of P [..., N], numbered in C order."""
+    rows = np.asarray(P, dtype=float)
+    rows = rows.reshape(-1, rows.shape[-1])
+    edges = np.asarray(np.cumsum(rows, axis=1) + np.arange(float(len(rows)))[:, None])
+    last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1] > 0.0, axis=1)
+    return Table(np.asarray(edges.reshape(-1), dtype=float), last, rows.shape[1])
+
+
+def pick(table: Table, row: ArrayLike, u: ArrayLike) -> Ints:
+    """[...] the entry of each row that uniform numbers u in [0, 1) fall on."""
+    row = np.asarray(row)
+    found = np.searchsorted(table.edges, row + u, side="right") - row * table.size
+    # A sum of probabilities may be 1 - 1e-16: no draw may pass the last entry that has some.
+    return np.asarray(np.minimum(found, table.last[row]))

@@ -183,19 +183,19 @@ def reachable(mdp: MDP, first: ArrayLike, steps: int, most: int = 1_000_000) -> 
 
 
 def check_homogeneous(f: Utility, gamma: float, at: ArrayLike) -> float:
-    """p with f(gamma x) = gamma^p f(x) at all x: then f judges alike at all times.
+    """gamma^p with f(gamma x) = gamma^p f(x) at all x: then f judges alike at all times.
 
     Raises:
         BadInput: there is no such p.
     """
     x = np.asarray(at, dtype=float)
-    p = _order(f, gamma)
-    if not np.allclose(f(gamma * x), p * f(x), rtol=1e-9, atol=1e-9):
+    factor = _order(f, gamma)
+    if not np.allclose(f(gamma * x), factor * f(x), rtol=1e-9, atol=1e-9):
         raise BadInput(
             f"gamma = {gamma} < 1, but f(gamma x) is no multiple of f(x): a stock in today's money "
             "needs a homogeneous f (x, min(x, 0), -|x|, -x^2, x >= 0); take gamma = 1"
         )
-    return p
+    return factor
 
 
 def _order(f: Utility, gamma: float) -> float:
