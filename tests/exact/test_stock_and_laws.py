@@ -10,7 +10,7 @@ import pytest
 from meritree import exact
 from meritree.errors import BadInput
 from meritree.exact import models
-from meritree.exact.laws import check_mixtures, expected_utility, mixture
+from meritree.exact.laws import check_mixtures, dist_dp_without_stock, expected_utility, mixture
 from meritree.exact.stock import check_homogeneous, reachable, shortfall
 from meritree.value.risk import ExpectedShortfall, Law, MeanVariance, ValueAtRisk, as_score
 
@@ -115,6 +115,17 @@ def test_with_a_discount_the_utility_must_be_homogeneous() -> None:
         exact.dist_dp(game, expected_utility(lambda x: -np.exp(-x)))
     undiscounted = models.betting_game(2, BETS)
     assert exact.stock_dp(undiscounted, lambda x: -np.exp(-x)).best[0] < 0.0
+
+
+def test_without_a_stock_the_mean_is_optimal_and_other_objectives_are_not() -> None:
+    mean = dist_dp_without_stock(GAME, expected_utility(lambda x: x))
+    assert mean.score == pytest.approx(exact.backward_induction(GAME).value[5][0])
+    target = dist_dp_without_stock(GAME, expected_utility(lambda x: -((x - 6.0) ** 2)))
+    assert target.score < exact.stock_dp(GAME, square, -6.0).best[0] - 1.0
+    assert float(expected_utility(lambda x: -((x - 6.0) ** 2))(*target.law)) == target.score
+    again = exact.return_law(GAME, target.action)
+    assert np.allclose(again.values, target.law.values)
+    assert np.allclose(again.weights, target.law.weights)
 
 
 def test_mixing_laws_adds_up_equal_values() -> None:

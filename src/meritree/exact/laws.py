@@ -88,6 +88,39 @@ def dist_dp(
     return DistPlan(points, tuple(laws[::-1]), tuple(actions[::-1]), law, score)
 
 
+class MarkovPlan(NamedTuple):
+    """What `dist_dp_without_stock` found.
+
+    Attributes:
+        action: [H, S] with 1 to H steps left.
+        law: of the return from mu0.
+        score: K of it.
+    """
+
+    action: Ints
+    law: Law
+    score: float
+
+
+def dist_dp_without_stock(mdp: MDP, K: Functional, *, horizon: int | None = None) -> MarkovPlan:
+    """eta(s) <- law of r + gamma G'(s'), a maximising K of it: what was won so far is forgotten.
+
+    The baseline of the stock: optimal for K = the mean (and exponential utilities, gamma = 1), for
+    other objectives a greedy rule that nothing is promised of.
+    """
+    steps = mdp.horizon if horizon is None else horizon
+    if steps is None or steps < 1:
+        raise BadInput(f"horizon = {steps}: exact laws need at least one step")
+    laws, chosen = [Law(np.zeros(1), np.ones(1))] * mdp.S, np.zeros((steps, mdp.S), dtype=int)
+    for k in range(steps):
+        offers = [[_moved(mdp, s, a, laws) for a in range(mdp.A)] for s in range(mdp.S)]
+        scores = np.array([[float(K(*law)) for law in row] for row in offers])
+        chosen[k] = scores.argmax(axis=1)
+        laws = [row[a] for row, a in zip(offers, chosen[k], strict=True)]
+    law = mixture(laws, mdp.first)
+    return MarkovPlan(chosen, law, float(K(*law)))
+
+
 def return_law(mdp: MDP, policy: ArrayLike | None = None, *, horizon: int | None = None) -> Law:
     """The law of the return from mu0 under a policy without memory.
 
