@@ -138,6 +138,22 @@ def test_weights_lie_between_root_h_and_h() -> None:
     assert f == pytest.approx([10**0.5, 10**0.5, 2.0 + 10**0.5, 10.0])
 
 
+def test_the_whole_algorithm_counts_every_draw_and_finds_the_best_policy() -> None:
+    model = linear.jackpot_aggregation(rng(20), states=8, actions=2, d=4, gamma=0.8)
+    core = len(exact.g_optimal_design(model.X).core())
+    weighed: list[int] = []
+
+    def bounds(model: linear.LinearMDP, variance: np.ndarray) -> np.ndarray:
+        f = mdvi.variance_weights(model, variance)
+        weighed.append(len(exact.g_optimal_design(model.X, f.reshape(-1)).core()))
+        return f
+
+    end = mdvi.vwls_mdvi(model, rng(21), rounds=50, draws=100_000, pairs=1000, bounds=bounds)
+    assert end.samples == 10 * 100_000 * core + 2 * 1000 * core + 40 * 100_000 * weighed[0]
+    best = exact.policy_iteration(model.mdp).V
+    assert mdvi.policy_gap(model, best, end.policy(model)) < 1e-3
+
+
 def test_the_released_regression_shrinks_by_a_constant_weight() -> None:
     X, y, u = rng(18).standard_normal((5, 2)), rng(19).standard_normal(5), np.full(5, 0.2)
     paper = mdvi.weighted_regression(X, y, u, np.full(5, 4.0))

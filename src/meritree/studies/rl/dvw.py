@@ -157,7 +157,8 @@ STUDY = Study(
     ),
     parts=(
         "meritree.exact.mdvi.wls_mdvi",
-        "meritree.exact.mdvi.vwls_mdvi",
+        "meritree.exact.mdvi.estimated_variance",
+        "meritree.exact.mdvi.variance_weights",
         "meritree.exact.design.g_optimal_design",
         "meritree.exact.design.weighted_ls",
         "meritree.exact.linear.jackpot_aggregation",
