@@ -1,0 +1,1 @@
+"""Studies of reinforcement learning: what values are learned, and how."""
