@@ -194,6 +194,7 @@ STUDY = Study(
         "full": Scale(200, {"samples": 20_000, "rounds": 100}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     part="VWLS-MDVI on linear processes; the deep agent DVW is not measured",
     notes=(
         "On the released hard instance and where noise is of like size everywhere no difference is "

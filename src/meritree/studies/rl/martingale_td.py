@@ -264,6 +264,7 @@ STUDY = Study(
         "full": Scale(30, {"paths": 2000}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     notes=(
         "All families are linear, so that every condition is solved in closed form; the paper's "
         "stochastic-approximation versions converge to these solutions.",

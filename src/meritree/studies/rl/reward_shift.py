@@ -205,6 +205,7 @@ STUDY = Study(
         "full": Scale(20, {"episodes": 150, "sets": 20}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     part="the tabular equivalence, dose and response; no deep agent is measured",
     notes=(
         "Doses are given in units of the largest true value, 1: what counts is c/(1 - gamma), by "

@@ -183,6 +183,7 @@ STUDY = Study(
         "full": Scale(20, {"chains": 8, "steps": 3000, "turns": 1500}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     part="the exact flow on small chains; features of a deep learner are not measured",
     notes=(
         "What falls strictly is e' D (I - gamma P) e / 2, of which the flow is the descent if "
