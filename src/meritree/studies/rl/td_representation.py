@@ -151,8 +151,9 @@ STUDY = Study(
         read="abstract and a review; the flow and its energy are derived and tested here",
     ),
     claim=(
-        "In reversible environments end-to-end TD never lets the value error rise; with many "
-        "random rewards the features come to span the top eigenspace of the transition matrix."
+        "In reversible environments end-to-end TD lowers the (weighted) value error at every step; "
+        "with many random rewards the features come to span the top eigenspace of the transition "
+        "matrix."
     ),
     parts=(
         "meritree.exact.flow.td_flow",
