@@ -131,6 +131,7 @@ def draw(rows: Rows, figure: Figure) -> str:
     for axes, metric in ((left, GAP), (right, OFF)):
         kept = Rows(tuple(row for row in rows if row.system != RELEASED))
         bars(axes, kept, metric, dataset=JACKPOT)
+        axes.locator_params(axis="x", nbins=4)
     released = show(rows.interval(GAP, RELEASED, JACKPOT))
     return (
         "Normalised worst policy gap and error of the action values on the jackpot instance, "
