@@ -34,15 +34,20 @@ def test_the_energy_of_a_reversible_chain_never_rises(seed: int) -> None:
 def test_the_flow_is_minus_the_gradient_of_the_energy() -> None:
     P, D, R, Phi, W = problem(1)
 
-    def energy(Phi: np.ndarray) -> float:
+    def energy(Phi: np.ndarray, W: np.ndarray) -> float:
         return float(td_flow(P, R, GAMMA, Phi, W, D=D, steps=0).energy[0])
 
-    after = td_flow(P, R, GAMMA, Phi, W, D=D, step=1.0, steps=1).Phi
+    after = td_flow(P, R, GAMMA, Phi, W, D=D, step=1e-6, steps=1)
     for s, k in ((0, 0), (3, 2), (7, 1)):
         nudge = np.zeros_like(Phi)
         nudge[s, k] = 1e-5
-        slope = (energy(Phi + nudge) - energy(Phi - nudge)) / 2e-5
-        assert (after - Phi)[s, k] == pytest.approx(-slope, rel=1e-6)
+        slope = (energy(Phi + nudge, W) - energy(Phi - nudge, W)) / 2e-5
+        assert (after.Phi - Phi)[s, k] == pytest.approx(-1e-6 * slope, rel=1e-4)
+    for k, m in ((0, 0), (2, 1)):
+        nudge = np.zeros_like(W)
+        nudge[k, m] = 1e-5
+        slope = (energy(Phi, W + nudge) - energy(Phi, W - nudge)) / 2e-5
+        assert (after.W - W)[k, m] == pytest.approx(-1e-6 * slope, rel=1e-4)
 
 
 def test_a_chain_that_turns_round_can_make_the_energy_rise() -> None:

@@ -25,6 +25,7 @@ def test_the_design_is_optimal_up_to_its_epsilon(seed: int, d: int) -> None:
     assert design.u.min() >= 0.0
     variance = exact.bonus(X, design.gram) ** 2
     assert variance.max() <= d * 1.01 + 1e-9
+    assert design.worst == pytest.approx(variance.max(), rel=1e-6)
     # Kiefer and Wolfowitz: the mean over the design is d for every design
     assert (design.u * variance).sum() == pytest.approx(d)
     assert len(design.core(1e-3)) <= 3 * d * (d + 1)

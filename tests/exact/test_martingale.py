@@ -81,6 +81,14 @@ def test_lambda_one_is_the_martingale_loss_exactly() -> None:
     )
 
 
+def test_the_trace_of_td_lambda_fades_with_time_and_not_with_the_mesh() -> None:
+    family = brownian(tree(3))
+    found = td_lambda(family, 0.3)
+    for k in range(3):
+        by_hand = sum(0.3 ** ((k - j) / 3) * family.phi[j] / 3 for j in range(k + 1))
+        assert np.allclose(found[k], by_hand)
+
+
 def test_solutions_are_zeros_and_minima_of_the_objectives() -> None:
     X = tree(3)
     family = running(X)

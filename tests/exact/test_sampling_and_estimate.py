@@ -9,6 +9,7 @@ from meritree import exact
 from meritree.errors import BadInput
 from meritree.exact import models
 from meritree.exact.estimate import step_variance
+from meritree.exact.sampling import pick, table
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -39,6 +40,13 @@ def test_frequencies_of_samples_are_the_probabilities() -> None:
     walked = exact.sample_episodes(mdp, [1, 0, 1, 0, 1], 4_000, rng(4), horizon=1)
     assert np.abs(np.bincount(walked.states[:, 0], minlength=5) / 4_000 - 0.2).max() < 0.03
     assert (walked.actions[:, 0] == np.array([1, 0, 1, 0, 1])[walked.states[:, 0]]).all()
+
+
+def test_what_has_no_probability_is_never_drawn() -> None:
+    rows = table([[0.0, 1.0, 0.0], [0.3, 0.0, 0.7], [0.0, 0.0, 1.0]])
+    assert pick(rows, [0, 1, 2], 0.0).tolist() == [1, 0, 2]
+    assert pick(rows, [0, 1, 2], np.nextafter(1.0, 0.0)).tolist() == [1, 2, 2]
+    assert pick(rows, 1, [0.3, 0.2999]).tolist() == [2, 0]
 
 
 def test_the_same_generator_gives_the_same_episodes() -> None:

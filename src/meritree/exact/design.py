@@ -61,6 +61,9 @@ def g_optimal_design(
     rank = int(np.linalg.matrix_rank(vectors))
     if rank < d:
         raise BadInput(f"the {n} vectors span {rank} of {d} dimensions: drop dependent features")
+    if d == 1:  # all mass on the longest vector
+        longest = np.eye(n)[np.abs(vectors[:, 0]).argmax()]
+        return Design(longest, (vectors.T * longest) @ vectors, 1.0, 0)
     u, steps = np.full(n, 1.0 / n), 0
     H = np.linalg.inv((vectors.T * u) @ vectors)
     w = np.einsum("nd,de,ne->n", vectors, H, vectors)
@@ -72,11 +75,7 @@ def g_optimal_design(
         away = int(np.where(u > 0.0, w, np.inf).argmin())
         i = towards if w[towards] - d >= d - w[away] else away
         # The exact line search of log det G along e_i, cut where u_i would become negative.
-        step = (w[i] - d) / ((d - 1.0) * w[i]) if d > 1 else np.inf
-        step = max(step, -u[i])
-        if d == 1:
-            u, H, w = _point_mass(vectors)
-            continue
+        step = max((w[i] - d) / ((d - 1.0) * w[i]), -u[i])
         u[i] = max(u[i] + step, 0.0)
         u /= 1.0 + step
         cross = vectors @ (H @ vectors[i])
@@ -87,14 +86,6 @@ def g_optimal_design(
             H = np.linalg.inv((vectors.T * u) @ vectors)
             w = np.einsum("nd,de,ne->n", vectors, H, vectors)
     return Design(u, (vectors.T * u) @ vectors, float(w.max()), steps)
-
-
-def _point_mass(vectors: Array) -> tuple[Array, Array, Array]:
-    """In one dimension the optimum is all mass on the longest vector."""
-    u = np.zeros(len(vectors))
-    u[np.abs(vectors[:, 0]).argmax()] = 1.0
-    H = np.linalg.inv((vectors.T * u) @ vectors)
-    return u, H, np.einsum("nd,de,ne->n", vectors, H, vectors)
 
 
 def weighted_ls(

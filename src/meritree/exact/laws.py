@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from meritree.errors import BadInput
-from meritree.exact.mdp import MDP, Array, Ints, policy_table
+from meritree.exact.mdp import MDP, Array, Ints, policy_table, steps_of
 from meritree.exact.stock import Points, find, reachable, rounded, stepped
 from meritree.value.risk.laws import Law
 from meritree.value.risk.measures import Score
@@ -61,9 +61,7 @@ def dist_dp(
     Raises:
         BadInput: no horizon; K is not indifferent to mixtures, or (gamma < 1) to scaling by gamma.
     """
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None or steps < 1:
-        raise BadInput(f"horizon = {steps}: exact laws need at least one step")
+    steps = steps_of(mdp, horizon)
     if check:
         check_mixtures(K, np.random.default_rng(0), tries=tries)
         if mdp.gamma < 1.0:
@@ -108,9 +106,7 @@ def dist_dp_without_stock(mdp: MDP, K: Functional, *, horizon: int | None = None
     The baseline of the stock: optimal for K = the mean (and exponential utilities, gamma = 1), for
     other objectives a greedy rule that nothing is promised of.
     """
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None or steps < 1:
-        raise BadInput(f"horizon = {steps}: exact laws need at least one step")
+    steps = steps_of(mdp, horizon)
     laws, chosen = [Law(np.zeros(1), np.ones(1))] * mdp.S, np.zeros((steps, mdp.S), dtype=int)
     for k in range(steps):
         offers = [[_moved(mdp, s, a, laws) for a in range(mdp.A)] for s in range(mdp.S)]
@@ -127,9 +123,7 @@ def return_law(mdp: MDP, policy: ArrayLike | None = None, *, horizon: int | None
     Args:
         policy: [S] actions, [S, A] probabilities, or [H, S] actions with 1 to H steps left.
     """
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None or steps < 1:
-        raise BadInput(f"horizon = {steps}: exact laws need at least one step")
+    steps = steps_of(mdp, horizon)
     timed = policy is not None and np.ndim(policy) == 2 and np.asarray(policy).dtype.kind in "iu"
     laws = [Law(np.zeros(1), np.ones(1))] * mdp.S
     for k in range(steps):

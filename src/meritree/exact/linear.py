@@ -15,7 +15,7 @@ from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearMDP:
     """Features and what is linear in them.
 

@@ -20,7 +20,7 @@ Array = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MDP:
     """A finite decision process with its reward.
 
@@ -137,6 +137,18 @@ def chain(mdp: MDP, policy: ArrayLike | None = None) -> tuple[Array, Array]:
     pi = policy_table(mdp, policy)
     moves = np.asarray(np.einsum("sa,sat->st", pi, mdp.P))
     return moves, np.asarray((pi * mdp.r).sum(axis=1), dtype=float)
+
+
+def steps_of(mdp: MDP, horizon: int | None) -> int:
+    """The number of steps asked for, or else the process's own.
+
+    Raises:
+        BadInput: neither is at least 1.
+    """
+    steps = mdp.horizon if horizon is None else horizon
+    if steps is None or steps < 1:
+        raise BadInput(f"horizon = {steps}: give the process or the call at least one step")
+    return steps
 
 
 def markov_reward_process(P: ArrayLike, R: ArrayLike, **settings: Any) -> MDP:

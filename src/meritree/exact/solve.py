@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meritree.errors import BadInput
-from meritree.exact.mdp import MDP, Array, Ints, chain, policy_table
+from meritree.exact.mdp import MDP, Array, Ints, chain, policy_table, steps_of
 from meritree.value.comparison import optimal_policy
 from meritree.value.risk.nested import Plan
 
@@ -63,7 +63,7 @@ def evaluate_steps(mdp: MDP, policy: ArrayLike | None = None, horizon: int | Non
         policy: as for `evaluate`, or [H, S] actions with 1 to H steps left.
         horizon: None: the process's own.
     """
-    steps = _steps(mdp, horizon)
+    steps = steps_of(mdp, horizon)
     given = np.asarray(policy) if policy is not None else None
     timed = given is not None and given.dtype.kind in "iu" and given.ndim == 2
     V = np.zeros((steps + 1, mdp.S))
@@ -119,7 +119,7 @@ def backward_induction(mdp: MDP, horizon: int | None = None) -> Plan:
     Raises:
         BadInput: neither the process nor the call has a horizon.
     """
-    steps = _steps(mdp, horizon)
+    steps = steps_of(mdp, horizon)
     V, policy = np.zeros((steps + 1, mdp.S)), np.zeros((steps, mdp.S), dtype=int)
     for k in range(steps):
         Q = action_values(mdp, V[k])
@@ -205,10 +205,3 @@ def check_ends(P: Array, ends: NDArray[np.bool_]) -> None:
             f"gamma = 1, but from state {int(np.argmin(reaches))} the policy never comes to an "
             "end: take gamma < 1 or a horizon"
         )
-
-
-def _steps(mdp: MDP, horizon: int | None) -> int:
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None or steps < 1:
-        raise BadInput(f"horizon = {steps}: give the process or the call at least one step")
-    return steps

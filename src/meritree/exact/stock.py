@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meritree.errors import BadInput
-from meritree.exact.mdp import MDP, Array, Ints
+from meritree.exact.mdp import MDP, Array, Ints, steps_of
 from meritree.value.contexts import stock
 from meritree.value.risk.laws import Law
 
@@ -67,9 +67,7 @@ def stock_dp(
         BadInput: no horizon; gamma < 1 and f not homogeneous (its order would change with time);
             more than a million points.
     """
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None or steps < 1:
-        raise BadInput(f"horizon = {steps}: exact stock planning needs at least one step")
+    steps = steps_of(mdp, horizon)
     first = np.atleast_1d(np.asarray(stocks, dtype=float))
     points = reachable(mdp, first, steps)
     if mdp.gamma < 1.0:
@@ -138,9 +136,7 @@ def best_shortfall(mdp: MDP, tau: float, *, horizon: int | None = None) -> Short
     """
     if not 0.0 < tau <= 1.0:
         raise BadInput(f"tau = {tau}: must lie in (0, 1]")
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None or steps < 1:
-        raise BadInput(f"horizon = {steps}: exact stock planning needs at least one step")
+    steps = steps_of(mdp, horizon)
     last = reachable(mdp, np.zeros(1), steps)[-1].stock
     b = np.unique(rounded(mdp.gamma**steps * last))
     plan = stock_dp(mdp, shortfall, -b, horizon=steps)

@@ -131,6 +131,7 @@ def draw(rows: Rows, figure: Figure) -> str:
     for axes, metric in ((left, GAP), (right, OFF)):
         kept = Rows(tuple(row for row in rows if row.system != RELEASED))
         bars(axes, kept, metric, dataset=JACKPOT)
+        axes.locator_params(axis="x", nbins=4)
     released = show(rows.interval(GAP, RELEASED, JACKPOT))
     return (
         "Normalised worst policy gap and error of the action values on the jackpot instance, "
@@ -194,6 +195,7 @@ STUDY = Study(
         "full": Scale(200, {"samples": 20_000, "rounds": 100}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     part="VWLS-MDVI on linear processes; the deep agent DVW is not measured",
     notes=(
         "On the released hard instance and where noise is of like size everywhere no difference is "

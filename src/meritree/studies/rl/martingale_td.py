@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ML, TD0, TDL, MSTDE = "martingale loss", "TD(0)", "TD(lambda = 0.3)", "mean squared TD error"
 SOUND = (ML, TD0, TDL)
 BROWN, OU, POOR = "Brownian, h = x^2", "Ornstein-Uhlenbeck", "family without the value"
-THETA, FAR, MESH, OFF = "theta", "largest parameter error", "change when the mesh halves", "MSVE"
+THETA, FAR, MESH, OFF = "theta", "largest parameter error", "change of J(0, 0) on halving", "MSVE"
 MESHES = (10, 40, 160)
 HALVINGS = (10, 20, 40, 80)
 KAPPA, SIGMA, BETA = 1.5, 0.8, 0.5
@@ -42,7 +42,8 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
     coarse = [_solutions(_running(W[:: 160 // K])) for K in (*HALVINGS, 160)]
     for K, here, finer in zip(HALVINGS, coarse[:-1], coarse[1:], strict=True):
         for system in SOUND:
-            change = float(np.abs(finer[system] - here[system]).sum())
+            # J(0, 0) = theta_2: what the mesh biases most.
+            change = float(finer[system][1] - here[system][1])
             yield Row(system, "Brownian, running x^2", MESH, change, f"{K} steps")
     for system, theta in _solutions(_ornstein(rng, paths)).items():
         yield Row(system, OU, FAR, float(np.abs(theta - 1.0).max()))
@@ -168,7 +169,7 @@ def to_minus_two(rows: Rows) -> tuple[Outcome, str, Interval | None]:
 
 
 def first_order(rows: Rows) -> tuple[Outcome, str, Interval | None]:
-    """Log-log slope of the change against the step length, for each sound solver."""
+    """Log-log slope of the mean change against the step length, for each sound solver."""
     from math import log
     from statistics import linear_regression
 
@@ -181,7 +182,7 @@ def first_order(rows: Rows) -> tuple[Outcome, str, Interval | None]:
             if (v := [row.value for row in chosen if row.unit == f"{K} steps"])
         ]
         xs = [log(1.0 / K) for K in HALVINGS]
-        slopes[system] = linear_regression(xs, [log(m) for m in means]).slope
+        slopes[system] = linear_regression(xs, [log(abs(m)) for m in means]).slope
     ok = all(0.8 <= slope <= 1.2 for slope in slopes.values())
     text = "slopes " + ", ".join(f"{name} {slope:.3f}" for name, slope in slopes.items())
     return ("holds" if ok else "does not hold"), text + ", asked 0.8 to 1.2", None
@@ -261,15 +262,18 @@ STUDY = Study(
     ),
     scales={
         "smoke": Scale(3, {"paths": 400}),
-        "full": Scale(30, {"paths": 2000}),
+        "full": Scale(100, {"paths": 2000}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     notes=(
         "All families are linear, so that every condition is solved in closed form; the paper's "
         "stochastic-approximation versions converge to these solutions.",
         "The limit -2 minimises the quadratic variation int 4 t (1 + theta (1 - t))^2 dt; its "
         "value on every finite mesh is tested against exact expectations "
         "(tests/exact/test_martingale.py).",
+        "On one data set TD(0)'s estimate also moves by sampling noise of the order of the step's "
+        "square root when the mesh is refined; the rate is that of the mean over data sets.",
         "The paper's own numerical examples (mean-variance, linear-quadratic) are not repeated.",
     ),
 )  # fmt: skip

@@ -181,6 +181,7 @@ STUDY = Study(
         "full": Scale(60, {"rounds": 5}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     part="exact dynamic programming; the deep agent is not measured",
     notes=(
         "The optimum is exact: expected shortfall through its outer maximum over first stocks, all "

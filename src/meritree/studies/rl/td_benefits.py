@@ -329,6 +329,7 @@ STUDY = Study(
         "full": Scale(12, {"repeats": 300}),
     },
     draw=draw,
+    needs=("numpy", "scipy", "matplotlib", "array_api_compat"),
     notes=(
         "TD is measured at its limit on a data set, the value of the estimated chain (LSTD with "
         "one feature a state); online TD is one pass over the same episodes with steps "

@@ -151,8 +151,9 @@ STUDY = Study(
         read="abstract and a review; the flow and its energy are derived and tested here",
     ),
     claim=(
-        "In reversible environments end-to-end TD never lets the value error rise; with many "
-        "random rewards the features come to span the top eigenspace of the transition matrix."
+        "In reversible environments end-to-end TD lowers the (weighted) value error at every step; "
+        "with many random rewards the features come to span the top eigenspace of the transition "
+        "matrix."
     ),
     parts=(
         "meritree.exact.flow.td_flow",
@@ -183,6 +184,7 @@ STUDY = Study(
         "full": Scale(20, {"chains": 8, "steps": 3000, "turns": 1500}),
     },
     draw=draw,
+    needs=("numpy", "matplotlib", "array_api_compat"),
     part="the exact flow on small chains; features of a deep learner are not measured",
     notes=(
         "What falls strictly is e' D (I - gamma P) e / 2, of which the flow is the descent if "
