@@ -67,8 +67,6 @@ FINITE = {
     "tabular": small_process(),
 }
 OTHERS = {
-    "bachelier-hedge": BachelierHedge(),
-    "ou-arbitrage": OUArbitrage(5),
     "reward-maze": RewardMaze("inclusive", limit=20),
     "channel rewards of sticky combo-lock": ChannelRewards(
         StickyActions(ComboLock((0, 1), 2), 0.5), both, (1.0, 0.5)
