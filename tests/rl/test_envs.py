@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,12 @@ import jax.numpy as jnp  # noqa: E402
 from meritree.rl.envs import (  # noqa: E402
     BachelierHedge,
     BettingGame,
+    Box,
     ChannelRewards,
     ComboLock,
     Discrete,
     Discretised,
+    EnvSpec,
     Flattened,
     FourRooms,
     FruitCollection,
@@ -299,4 +302,13 @@ def test_running_statistics_are_those_of_all_observations() -> None:
 def test_discrete_actions_stand_for_a_grid() -> None:
     env = Discretised(BachelierHedge(most=2.0), 5)
     assert env.spec.actions == 5
-    assert [float(env.real(jnp.int32(a))[0]) for a in range(5)] == [-2.0, -1.0, 0.0, 1.0, 2.0]
+    assert env.real(jnp.arange(5)).tolist() == [[-2.0], [-1.0], [0.0], [1.0], [2.0]]
+    assert env.real(jnp.int32(3)).tolist() == [1.0]
+    pair = Discretised(world_with(Box((2,), 0.0, 1.0)), 3)
+    assert pair.spec.actions == 9
+    assert pair.real(jnp.asarray([0, 5, 7])).tolist() == [[0.0, 0.0], [0.5, 1.0], [1.0, 0.5]]
+
+
+def world_with(action: Any) -> Any:
+    """Something with these actions."""
+    return SimpleNamespace(spec=EnvSpec("real", (1,), action))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from meritree.rl.envs import (  # noqa: E402
     make_env,
     vectorise,
 )
+from meritree.rl.envs.make import OWN  # noqa: E402
 from meritree.rl.envs.pgx import illegal_is_random, illegal_loses  # noqa: E402
 
 
@@ -147,6 +151,18 @@ def test_what_is_illegal_can_be_played_at_random_instead() -> None:
     assert (played[1::2] == chosen[1::2]).all()
     assert set(played[::2].tolist()) == {1, 3}
     assert illegal_loses(keys[0], chosen, legal) is chosen
+
+
+def test_every_example_of_the_page_is_right() -> None:
+    page = Path(__file__).parents[2] / "docs" / "environments.md"
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert tried > 15
+    assert failed == 0
+
+
+def test_the_page_names_every_environment_of_our_own() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `([\w-]+)` \|", page, flags=re.M)) == set(OWN)
 
 
 def test_an_unknown_game_is_refused() -> None:

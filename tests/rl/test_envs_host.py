@@ -14,7 +14,7 @@ gymnasium = pytest.importorskip("gymnasium")
 import jax.numpy as jnp  # noqa: E402
 
 from meritree.errors import BadInput  # noqa: E402
-from meritree.rl.envs import Box, Discrete, HostVector, host_vector  # noqa: E402
+from meritree.rl.envs import Box, Discrete, Discretised, HostVector, host_vector  # noqa: E402
 from meritree.rl.nets import MLP  # noqa: E402
 from meritree.rl.value_based.trainer import value_trainer  # noqa: E402
 
@@ -55,7 +55,7 @@ def run(program: Callable[..., Any], *args: Any) -> Any:
     return jax.tree.map(np.asarray, compiled(*args))
 
 
-def played(env: HostVector, actions: Any, key: int = 0) -> Any:
+def played(env: Any, actions: Any, key: int = 0) -> Any:
     """First observations, and the outcomes [T, n, ...] of actions [T, n, ...]."""
 
     def step(world: Any, action: Any) -> Any:
@@ -89,7 +89,10 @@ def test_real_actions_with_unequal_bounds_are_scaled() -> None:
     _, out = played(env, np.asarray([[[x, 0.0]] for x in (-1.0, 0.0, 1.0, 7.0)], np.float32))
     assert out.reached[:, 0, 1].tolist() == [-4.0, -1.0, 2.0, 2.0]
     same = gymnasium.spaces.Box(-2.0, 2.0, (1,))
-    assert countdowns(9, actions=same).spec.action == Box((1,), -2.0, 2.0)
+    few = Discretised(countdowns(9, 9, actions=same), 3)
+    assert (few.n, few.env.spec.action) == (2, Box((1,), -2.0, 2.0))
+    _, out = played(few, np.asarray([[0, 1], [2, 1]], np.int32))
+    assert out.reached[..., 1].tolist() == [[-2.0, 0.0], [2.0, 0.0]]
 
 
 def test_an_old_state_is_refused() -> None:
