@@ -55,17 +55,16 @@ def run(program: Callable[..., Any], *args: Any) -> Any:
     return jax.tree.map(np.asarray, compiled(*args))
 
 
-def played(env: Any, actions: Any, key: int = 0) -> Any:
-    """First observations, and the outcomes [T, n, ...] of actions [T, n, ...]."""
+def played(env: Any, actions: Any, keys: tuple[int, ...] = (0,)) -> Any:
+    """For each key: first observations, and the outcomes [T, n, ...] of actions [T, n, ...]."""
 
-    def step(world: Any, action: Any) -> Any:
-        return env.step(jax.random.key(0), world, action)
-
-    def play(key: Any, actions: Any) -> Any:
+    def play(key: Any) -> Any:
         world, obs = env.reset(key)
+        step = lambda world, action: env.step(key, world, action)  # noqa: E731
         return obs, jax.lax.scan(step, world, actions)[1]
 
-    return run(play, jax.random.key(key), actions)
+    every = run(lambda seeds: jax.lax.map(lambda s: play(jax.random.key(s)), seeds), np.array(keys))
+    return jax.tree.map(lambda leaf: leaf[0], every) if len(keys) == 1 else every
 
 
 def test_last_observations_are_kept_apart_from_first_ones() -> None:
@@ -134,13 +133,25 @@ def test_the_value_trainer_learns_from_worlds_outside_of_jax() -> None:
 
 def test_a_key_decides_what_worlds_outside_of_jax_do() -> None:
     actions = np.random.default_rng(0).integers(0, 4, (40, 2)).astype(np.int32)
-    first, out = played(host_vector("FrozenLake-v1", 2), actions, key=1)
-    again, same = played(host_vector("FrozenLake-v1", 2), actions, key=1)
-    _, other = played(host_vector("FrozenLake-v1", 2), actions, key=2)
-    assert first.shape == (2, 16)  # numbered observations become one-hot
+    first, out = played(host_vector("FrozenLake-v1", 2), actions, keys=(1, 1, 2))
+    assert first.shape == (3, 2, 16)  # numbered observations become one-hot
+    assert np.array_equal(first[0], first[1])
+    assert np.array_equal(out.obs[0], out.obs[1])
+    assert not np.array_equal(out.obs[0], out.obs[2])
+
+
+def test_a_world_in_a_process_of_its_own_does_the_same() -> None:
+    actions = np.random.default_rng(0).integers(0, 2, (40, 1)).astype(np.int32)
+    here = host_vector("CartPole-v1", 1)
+    apart = host_vector("CartPole-v1", 1, how="async")
+    try:
+        first, out = played(apart, actions)
+        again, same = played(here, actions)
+    finally:
+        apart.close()
+    assert out.terminated.any()
     assert np.array_equal(first, again)
-    assert np.array_equal(out.obs, same.obs)
-    assert not np.array_equal(out.obs, other.obs)
+    assert all(np.array_equal(a, b) for a, b in zip(out, same, strict=True))
 
 
 @pytest.mark.parametrize(
