@@ -87,7 +87,7 @@ class FruitCollection:
         choosing, placing = jax.random.split(key)
         starts = jnp.asarray(self._starts)
         at = starts[jax.random.randint(placing, (), 0, len(starts))]
-        order = jax.random.permutation(choosing, len(self.places))
+        order = jnp.argsort(jax.random.uniform(choosing, (len(self.places),)))
         state = Basket(at, order < self.fruits, jnp.int32(0))
         return state, self._seen(state)
 

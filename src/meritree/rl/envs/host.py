@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
@@ -114,7 +115,8 @@ def host_vector(
     Args:
         name: such as ``CartPole-v1``, ``ALE/Breakout-v5``, ``HalfCheetah-v5``.
         n: worlds side by side.
-        how: ``async`` gives each a process of its own; ``own`` takes the vector that comes with
+        how: ``async`` gives each a process of its own (spawned: a script that does so guards its
+            own start by ``if __name__ == "__main__"``); ``own`` takes the vector that comes with
             the environment (Atari: 84 x 84 frames, four in a row, rewards clipped), no wrappers.
         wrappers: of Gymnasium, applied to each world in order.
         options: for ``gymnasium.make``, or of the environment's own vector.
@@ -128,10 +130,13 @@ def host_vector(
         raise BadInput(f"n={n}: must be at least 1")
     if how not in ("sync", "async", "own") or (how == "own" and wrappers):
         raise BadInput(f"how={how!r}: sync, async, or own without wrappers")
-    if name.startswith("ALE/"):
+    atari = name.startswith("ALE/")
+    if atari:
         _register_ale(gymnasium)
 
-    def make() -> Any:
+    def make() -> Any:  # may run in a process that has imported nothing of ours
+        if atari:
+            import_module("ale_py")
         world = gymnasium.make(name, **options)
         for wrapper in wrappers:
             world = wrapper(world)
@@ -145,10 +150,13 @@ def host_vector(
             options |= {"vectorization_mode": "vector_entry_point", "autoreset_mode": mode}
             return HostVector(gymnasium.make_vec(name, n, **options), f"gymnasium:{name}")
         make().close()  # errors read better here than from a vector or another process
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         raise BadInput(f"gymnasium {name}: {error}") from None
-    kind = vector.SyncVectorEnv if how == "sync" else vector.AsyncVectorEnv
-    return HostVector(kind([make] * n, autoreset_mode=mode), f"gymnasium:{name}")
+    if how == "sync":
+        worlds = vector.SyncVectorEnv([make] * n, autoreset_mode=mode)
+    else:  # forking a process in which JAX has threads can hang it
+        worlds = vector.AsyncVectorEnv([make] * n, autoreset_mode=mode, context="spawn")
+    return HostVector(worlds, f"gymnasium:{name}")
 
 
 def known_to_gymnasium() -> list[str]:

@@ -35,15 +35,13 @@ DOWNLOADS = frozenset({"MNISTBandit-bsuite"})  # fetches its data when it is mad
 
 
 def list_envs() -> tuple[str, ...]:
-    """Every name that `make_env` takes with what is installed here."""
+    """Names that `make_env` takes; some of Gymnasium's need further packages."""
     import gymnax
-    import pgx
 
-    games = [name for name in pgx.available_envs() if not _missing(name)]
     return (
         *(f"meritree:{name}" for name in OWN),
         *sorted(set(gymnax.registered_envs) - DOWNLOADS),
-        *(f"pgx:{name}" for name in sorted(games)),
+        *(f"pgx:{name}" for name in _games()),
         *(f"gymnasium:{name}" for name in known_to_gymnasium()),
     )
 
@@ -61,12 +59,11 @@ def make_env(name: str, **options: Any) -> Env | VectorEnv:
         BadInput: no such name, with names near it; an option that it does not know.
     """
     import gymnax
-    import pgx
 
     room, _, rest = name.partition(":")
     if room == "meritree" and rest in OWN:
         return _made(name, OWN[rest], options)
-    if room == "pgx" and rest in pgx.available_envs() and not _missing(rest):
+    if room == "pgx" and rest in _games():
         return _made(name, Pgx, {"name": rest, **options})
     if room == "gymnasium" and rest:
         return host_vector(rest, **{"n": 8, **options})
@@ -113,6 +110,9 @@ def _hint(name: str) -> str:
     return f"list_envs() names all {len(names)}"
 
 
-def _missing(game: str) -> bool:
-    """The games that pgx lists but takes from another package."""
-    return game.startswith("minatar-") and find_spec("pgx_minatar") is None
+def _games() -> list[str]:
+    """The games of pgx, without those that it lists but takes from another package."""
+    import pgx
+
+    bare = find_spec("pgx_minatar") is None
+    return sorted(x for x in pgx.available_envs() if not (bare and x.startswith("minatar-")))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -132,13 +132,14 @@ class NoisyReward:
 class Discretised:
     """Real actions chosen from a grid: ``each`` evenly spaced values in every dimension.
 
-    Action 0 is low everywhere; the last dimension changes fastest.
+    Action 0 is low everywhere; the last dimension changes fastest. Goes around one world or
+    around a vector of them.
 
     Raises:
         BadInput: actions that are not real, or too many of them.
     """
 
-    env: Env
+    env: Env | VectorEnv
     each: int = 3
 
     def __post_init__(self) -> None:
@@ -165,17 +166,24 @@ class Discretised:
         count = self.each ** math.prod(self._box.shape)
         return replace(self.env.spec, action=Discrete(count))
 
+    @property
+    def n(self) -> int | None:
+        """Worlds side by side; None: one."""
+        return getattr(self.env, "n", None)
+
     def reset(self, key: Key) -> tuple[State, Array]:
         return self.env.reset(key)
 
-    def step(self, key: Key, state: State, action: Array) -> tuple[State, Outcome]:
+    def step(self, key: Key, state: State, action: Array) -> tuple[State, Any]:
         return self.env.step(key, state, self.real(action))
 
     def real(self, action: Array) -> Array:
-        """The real action that a number stands for."""
+        """The real actions [..., *shape] that numbers [...] stand for."""
         box, size = self._box, math.prod(self._box.shape)
-        digits = jnp.asarray(action) // self.each ** jnp.arange(size - 1, -1, -1) % self.each
-        return jnp.linspace(box.low, box.high, self.each)[digits].reshape(box.shape)
+        places = self.each ** jnp.arange(size - 1, -1, -1)
+        digits = jnp.asarray(action)[..., None] // places % self.each
+        grid = jnp.linspace(box.low, box.high, self.each)
+        return grid[digits].reshape(*jnp.shape(action), *box.shape)
 
 
 @dataclass(frozen=True)
