@@ -67,9 +67,7 @@ def gae(lambda_: float = 0.95, target: int | None = None) -> Advantage:
         raise BadInput(f"gae: target={target} steps must be at least 1")
 
     def estimate(path: Path) -> Array:
-        return advantages.gae(
-            path.reward, path.discount, path.v_tm1, path.v_t, path.last, lambda_
-        )
+        return advantages.gae(path.reward, path.discount, path.v_tm1, path.v_t, path.last, lambda_)
 
     if target is not None:
         return Advantage(estimate, None, target)

@@ -36,9 +36,7 @@ class Baseline(Protocol):
 
     def init(self) -> Any: ...
 
-    def value(
-        self, state: Any, v: Array, obs: Array, ctx: Array | None, progress: Array
-    ) -> Array:
+    def value(self, state: Any, v: Array, obs: Array, ctx: Array | None, progress: Array) -> Array:
         """What takes the place of the critic's values v, as baseline and in bootstraps."""
         ...
 
@@ -58,9 +56,7 @@ class Identity:
     def init(self) -> Any:
         return ()
 
-    def value(
-        self, state: Any, v: Array, obs: Array, ctx: Array | None, progress: Array
-    ) -> Array:
+    def value(self, state: Any, v: Array, obs: Array, ctx: Array | None, progress: Array) -> Array:
         return v
 
     def update(
@@ -87,9 +83,7 @@ class Mix(Identity):
         if not callable(self.alpha) and not 0.0 <= self.alpha <= 1.0:
             raise BadInput(f"Mix: alpha={self.alpha} must lie in [0, 1]")
 
-    def value(
-        self, state: Any, v: Array, obs: Array, ctx: Array | None, progress: Array
-    ) -> Array:
+    def value(self, state: Any, v: Array, obs: Array, ctx: Array | None, progress: Array) -> Array:
         alpha = self.alpha(progress) if callable(self.alpha) else self.alpha
         return advantages.mixed_baseline(v, self.prior(obs, ctx), alpha)
 

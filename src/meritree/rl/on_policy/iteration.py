@@ -179,7 +179,7 @@ def _path(
         used = plan.baseline.value(state.baseline, v, obs, ctx, progress)
         return used.reshape(steps.last.shape)
 
-    if plan.utility is None:
+    if plan.utility is None or steps.next_ctx is None:
         reward = _total(plan, steps.reward)
     else:
         # A stock has what was gained; only the end of the task turns it into utility.

@@ -147,7 +147,9 @@ def _weights(
     if weights is None:
         return spec.weights if count == spec.channels else (1.0,) * count
     if len(weights) != count:
-        raise BadInput(f"weights: {len(weights)} numbers for {count} reward channels; give one each")
+        raise BadInput(
+            f"weights: {len(weights)} numbers for {count} reward channels; give one each"
+        )
     return tuple(weights)
 
 
@@ -184,7 +186,9 @@ def _check_parts(plan: Plan) -> None:
             "use n_step(n), MONTE_CARLO or gae(lambda_, target=n)"
         )
     if type(plan.baseline) is not Identity:
-        raise BadInput("utility: a prior is a value of rewards, not of utilities; leave baseline out")
+        raise BadInput(
+            "utility: a prior is a value of rewards, not of utilities; leave baseline out"
+        )
 
 
 def _try_out(trainer: Trainer) -> None:
