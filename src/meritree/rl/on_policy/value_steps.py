@@ -77,13 +77,15 @@ class TrustRegion:
     Attributes:
         epsilon: > 0.
         iterations: of conjugate gradients.
-        damping: added to the curvature.
+        damping: added to the curvature. Directions in which values hardly change take up the
+            targets' noise where it is small: the step then leaves the region in which the network
+            is nearly linear, and is cut short.
         floor: smallest sigma^2.
     """
 
     epsilon: float = 0.1
     iterations: int = 10
-    damping: float = 1e-3
+    damping: float = 0.1
     floor: float = 1e-6
 
     def __post_init__(self) -> None:
