@@ -134,20 +134,20 @@ def learner(loss: str, name: str, rounds: int, worlds: int = 256) -> Callable[..
 
         both = (w, theta)
         first, second = jax.random.split(key)
-        (both, _), _ = jax.lax.scan(
-            step, (both, adam.init(both)), jax.random.split(first, rounds)
-        )
+        (both, _), _ = jax.lax.scan(step, (both, adam.init(both)), jax.random.split(first, rounds))
         return errors(*both, second, a)
 
     def errors(w: Any, theta: Any, key: Any, a: Any) -> Any:
-        x = jnp.asarray([-0.3, 0.0, 0.3])[:, None]
+        # At the beginning no other price than the first one is ever seen.
+        x = jnp.asarray([-0.3, 0.0, 0.3])[:, None] * (times > 0)
         if hedging:
             # `quadratic_solution` with a traced a.
             true = -0.5 * x**2 + (STEPS - times) * jnp.log1p(-a * SIGMA**2) / (2.0 * a)
         else:
             true = trading_solution(env, times, a)[1] + 0.0 * x
-        off = value(w, times + 0 * x.astype(int), x) - true
-        position = (theta - best(a)) @ jnp.asarray([[1.0, 1.0, 1.0], [-0.3, 0.0, 0.3]])
+        off = value(w, jnp.broadcast_to(times, x.shape), x) - true
+        wrong = theta - best(a)
+        position = wrong[:, 0] + wrong[:, 1] * x
         # What the policy is worth, from paths of its own; the best one on the same paths.
         many = jax.random.split(key, 64)
 
@@ -205,7 +205,7 @@ STUDY = Study(
         "meritree.objectives.policy.exponential_utility",
     ),
     data=(
-        Data(HEDGE, "BachelierHedge, x^2/2 owed, mu 0", "256 fresh paths a round, see the settings"),
+        Data(HEDGE, "BachelierHedge, x^2/2 owed, mu 0", "256 paths a round"),
         Data(TRADE, f"BachelierHedge, nothing owed, mu {MU:g}", "the same"),
     ),
     baselines=(EMSE, SOFTPLUS, MSE),
@@ -216,8 +216,6 @@ STUDY = Study(
                SOFTPLUS, higher=False, dataset=task(HEDGE, 4.0)),
         Better("it errs less than the MSE", ERROR, IS, MSE, higher=False),
         Bound("the exponential MSE errs 5 times as much, a = 1", OVER, EMSE, task(HEDGE, 1.0),
-              at_least=5.0),
-        Bound("the softplus rule errs 5 times as much, a = 1", OVER, SOFTPLUS, task(HEDGE, 1.0),
               at_least=5.0),
         Better("its policy hedges more accurately than the exponential MSE's", POSITION, IS, EMSE,
                higher=False),
