@@ -67,7 +67,9 @@ class Lifelong(NamedTuple):
     square: Array
 
 
-def ngu(spec: EnvSpec, n_env: int, *, cap: float = 5.0, rate: float = 1e-3) -> RewardTransform:
+def ngu(
+    spec: EnvSpec, n_env: int, *, cap: float = 5.0, memory: int = 256, rate: float = 1e-3
+) -> RewardTransform:
     """`pseudo_counts` times min(max(alpha, 1), cap), alpha = 1 + (error - mean) / std of `rnd`.
 
     rllte takes alpha = 1 + error without standardising; this is the paper's.
@@ -76,13 +78,14 @@ def ngu(spec: EnvSpec, n_env: int, *, cap: float = 5.0, rate: float = 1e-3) -> R
         spec: of the environment.
         n_env: worlds side by side.
         cap: largest factor, >= 1.
+        memory: states of an episode that are remembered.
         rate: step size of both learners.
 
     Source: Badia et al. (2020), arXiv:2002.06038, eq. 1 to 4.
     """
     if cap < 1.0:
         raise BadInput(f"ngu: cap={cap} must be at least 1")
-    counts, distance = pseudo_counts(spec, n_env, rate=rate), rnd(spec, rate=rate)
+    counts, distance = pseudo_counts(spec, n_env, memory=memory, rate=rate), rnd(spec, rate=rate)
 
     def init(key: Key) -> Lifelong:
         first, second = jax.random.split(key)
