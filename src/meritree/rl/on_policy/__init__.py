@@ -4,7 +4,15 @@
 """
 
 from meritree.rl.on_policy.advantage import MONTE_CARLO, Advantage, gae, n_step
-from meritree.rl.on_policy.baseline import Adaptive, Identity, InitFromPrior, Mix, decay
+from meritree.rl.on_policy.baseline import (
+    Adaptive,
+    Identity,
+    InitFromPrior,
+    Mix,
+    decay,
+    from_q,
+    value_params,
+)
 from meritree.rl.on_policy.epochs import Epochs
 from meritree.rl.on_policy.laws import Categorical, Gaussian
 from meritree.rl.on_policy.policy_steps import Mirror, Npg, PpoClip, Reinforce, Trpo
@@ -30,7 +38,9 @@ __all__ = [
     "Trpo",
     "TrustRegion",
     "decay",
+    "from_q",
     "gae",
     "n_step",
     "on_policy_trainer",
+    "value_params",
 ]

@@ -16,7 +16,9 @@ import optax
 
 from meritree.errors import BadInput
 from meritree.objectives import advantages
+from meritree.rl.nets import Network
 from meritree.rl.on_policy.parts import Critic
+from meritree.value.heads import ValueHead
 
 Array: TypeAlias = Any
 Key: TypeAlias = Any
@@ -25,6 +27,26 @@ Prior: TypeAlias = Callable[[Array, Array | None], Array]
 """(obs [B, ...], ctx [B, D] or None) -> values [B]."""
 Schedule: TypeAlias = Callable[[Array], Array]
 """progress in [0, 1) of the run -> alpha in [0, 1]."""
+
+
+def from_q(net: Network, head: ValueHead, params: Params) -> Prior:
+    """max_a of a trained network's action values: a value trainer's work as a prior.
+
+    Args:
+        net: as it was trained, `nets.network(torso, head.features(actions))`.
+        head: what its values are.
+        params: of one member, `value_params` of a value trainer's state.
+    """
+
+    def prior(obs: Array, ctx: Array | None) -> Array:
+        return jnp.max(head.score(head.value(net.apply(params, obs, ctx)[1]), ctx), axis=-1)
+
+    return prior
+
+
+def value_params(state: Any, member: int = 0) -> Params:
+    """Parameters of one network in the state of a value trainer, as kept in its checkpoint."""
+    return jax.tree.map(lambda leaf: leaf[member], state.learned.members.online)["net"]
 
 
 class Baseline(Protocol):

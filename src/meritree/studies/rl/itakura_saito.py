@@ -127,7 +127,7 @@ def learner(loss: str, name: str, rounds: int, worlds: int = 256) -> Callable[..
 
         def step(carry: Any, key: Any) -> Any:
             both, state = carry
-            gradient = jax.grad(lambda both: judged(*both, key, a))(both)
+            gradient = jax.grad(lambda both: judged(both[0], both[1], key, a))(both)
             change, state = adam.update(gradient, state)
             change = (change[0], learned * change[1])
             return (optax.apply_updates(both, change), state), None
@@ -135,7 +135,7 @@ def learner(loss: str, name: str, rounds: int, worlds: int = 256) -> Callable[..
         both = (w, theta)
         first, second = jax.random.split(key)
         (both, _), _ = jax.lax.scan(step, (both, adam.init(both)), jax.random.split(first, rounds))
-        return errors(*both, second, a)
+        return errors(both[0], both[1], second, a)
 
     def errors(w: Any, theta: Any, key: Any, a: Any) -> Any:
         # At the beginning no other price than the first one is ever seen.
