@@ -79,6 +79,18 @@ def runner(system: str, steps: int) -> Callable[[Any], Any]:
     return compiled
 
 
+def beats_lot(system: str) -> Callable[[Rows], tuple[Outcome, str, Interval | None]]:
+    """Whether a fusion succeeds more often than the singles in the mean, paired by seed."""
+
+    def decide(rows: Rows) -> tuple[Outcome, str, Interval | None]:
+        if not rows.where(system=system) or not rows.where(system=AVERAGE):
+            return "inconclusive", "not measured", None
+        found = Better("", SUCCESS, system, AVERAGE)(rows)
+        return found.outcome, found.figures, found.interval
+
+    return decide
+
+
 def best_single(rows: Rows) -> str:
     """The single bonus with the largest mean success."""
     return max(SINGLES, key=lambda name: rows.mean(SUCCESS, name))
@@ -147,13 +159,13 @@ STUDY = Study(
     measure=measure,
     checks=(
         Own("sum, product and cycle reach 85 % of the best single bonus", close_to_best),
-        Better("the sum beats a single bonus drawn by lot", SUCCESS, "sum", AVERAGE),
-        Better("the cycle beats a single bonus drawn by lot", SUCCESS, "cycle", AVERAGE),
+        Own("the sum beats a single bonus drawn by lot", beats_lot("sum")),
+        Own("the cycle beats a single bonus drawn by lot", beats_lot("cycle")),
         Better("the cycle beats no bonus", SUCCESS, "cycle", NONE),
         Own("the cycle is the best fusion", most_robust),
     ),
     scales={
-        "smoke": Scale(1, {"steps": 4096, "systems": (NONE, "sum", "cycle")}),
+        "smoke": Scale(1, {"steps": 4096, "systems": (NONE, "cycle")}),
         "full": Scale(5, {"steps": 51_200, "systems": SYSTEMS}),
     },
     draw=draw,
@@ -161,7 +173,8 @@ STUDY = Study(
     extra="rl",
     notes=(
         "A random walk reaches the goal in 3 of 1000 such episodes. In a grid of side 8, where it "
-        "does in 20, PPO without a bonus learns within 20 000 steps and bonuses only delay it.",
+        "does in 23 of 1000, PPO without a bonus learned within 20 000 steps (seed 101) and two "
+        "fusions delayed it.",
         f"beta {BETA:g} at first and 1 in 50 of it at the end, for all systems; it was not tuned.",
         "The paper measures MiniGrid, Procgen and ALE at 10^7 steps and more. A larger run: "
         "KeyDoor of side 14 with a limit of 400 at 10^6 steps, ten seeds, about 2 hours of CPU "
