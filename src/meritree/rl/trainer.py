@@ -243,6 +243,7 @@ def _shape(leaf: Any) -> tuple[Any, Any]:
 
 def _as(leaf: Any, x: Any) -> Any:
     if _is_key(leaf):
+        # A shape cannot be asked for its kind of key; trainers make keys of the default one.
         return jax.random.wrap_key_data(jnp.asarray(x))
     return jnp.asarray(x)
 

@@ -1,0 +1,175 @@
+"""Environment steps learned from per CPU second: our trainers and Stable-Baselines3 on CartPole.
+
+    python benchmarks/rl.py [--repeats 3] [--ppo-steps 100000] [--dqn-steps 50000]
+                            [--peer-python PATH]
+
+Same networks, batches, step sizes and schedules; each run is a process of its own with one thread,
+ours and theirs in turns. Counted is the CPU time of learning; what JAX compiles first stands apart.
+Every observation is consumed by a policy or a value network, none is thrown away unread. The
+interpreter of ``--peer-python`` must have stable-baselines3 (``pip install --no-deps`` beside torch
+and gymnasium). Prints a table; writes benchmarks/results/rl.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+QUIET = {
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}  # fmt: skip
+DIFFERENCES = (
+    "our actor and critic have optimisers, and gradient norms to clip, of their own; CartPole is "
+    "gymnax's, theirs gymnasium's; both bootstrap episodes that are cut short"
+)
+
+
+def learner(kind: str, steps: int) -> Any:
+    """Our trainer with the numbers of `rl_peer.py`."""
+    from functools import partial
+
+    import optax
+
+    from meritree.objectives import regression
+    from meritree.rl.envs import Gymnax
+    from meritree.rl.on_policy import on_policy_trainer
+    from meritree.rl.value_based.chain import TargetChain
+    from meritree.rl.value_based.trainer import value_trainer
+    from meritree.value.heads import Scalar
+
+    env = Gymnax("CartPole-v1")
+    if kind == "ppo":
+        return on_policy_trainer(env, steps=steps, n_env=4, rollout=128, windows=10)
+    return value_trainer(
+        env, head=Scalar(partial(regression.huber, delta=1.0)), steps=steps, n_env=8, batch=32,
+        warmup=1000, gamma=0.99, chain=TargetChain(shift=200), windows=10,
+        optimizer=optax.chain(optax.clip_by_global_norm(10.0), optax.adam(5e-4)),
+    )  # fmt: skip
+
+
+def ours(kind: str, steps: int, seed: int) -> dict[str, Any]:
+    """One run of ours: steps, CPU seconds of learning and of compiling, late return."""
+    from importlib.metadata import version
+
+    import jax
+    import numpy as np
+
+    begun = time.process_time()
+    trainer = learner(kind, steps)
+    start = jax.jit(trainer.init).lower(jax.random.key(seed)).compile()
+    state = start(jax.random.key(seed))
+    window = jax.jit(trainer.window, donate_argnums=0).lower(state).compile()
+    jax.block_until_ready(state)
+    compiled, before = time.process_time() - begun, time.process_time()
+    returns = []
+    for _ in range(trainer.windows):
+        state, log = window(state)
+        returns.append(float(log["return"]))
+    return {
+        "steps": trainer.windows * trainer.window_steps,
+        "cpu_s": time.process_time() - before,
+        "compile_cpu_s": compiled,
+        "return": returns[-1] if np.isfinite(returns[-1]) else None,
+        "versions": {name: version(name) for name in ("jax", "flax", "optax", "gymnax")},
+    }
+
+
+def one(python: str, script: Path, kind: str, steps: int, seed: int) -> dict[str, Any]:
+    """A run in a process of its own."""
+    extra = ["--one"] if script.name == "rl.py" else []
+    done = subprocess.run(
+        [python, str(script), *extra, kind, str(steps), str(seed)],
+        capture_output=True, text=True, check=False, env=os.environ | QUIET,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{script.name} {kind} failed (see --peer-python):\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compared(kind: str, steps: int, repeats: int, peer: str) -> dict[str, Any]:
+    """Ours and theirs in turns."""
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "stable-baselines3": []}
+    for seed in range(repeats):
+        runs["ours"].append(one(sys.executable, HERE / "rl.py", kind, steps, seed))
+        runs["stable-baselines3"].append(one(peer, HERE / "rl_peer.py", kind, steps, seed))
+    speed = {name: [r["steps"] / r["cpu_s"] for r in each] for name, each in runs.items()}
+    ratios = [a / b for a, b in zip(speed["ours"], speed["stable-baselines3"], strict=True)]
+    return {
+        "runs": runs,
+        "steps_per_cpu_s": {name: statistics.median(each) for name, each in speed.items()},
+        "ratio": statistics.median(ratios),
+        "ratios": ratios,
+    }
+
+
+def shown(results: dict[str, Any]) -> str:
+    """A table in Markdown."""
+    lines = [
+        "| what | environment steps | steps per CPU s | compiling, CPU s | late return | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, found in results.items():
+        for name, runs in found["runs"].items():
+            late = [run["return"] for run in runs if run["return"] is not None]
+            cells = (
+                f"{kind.upper()}, {name}",
+                f"{runs[0]['steps']}",
+                f"{found['steps_per_cpu_s'][name]:.0f}",
+                f"{statistics.median(run['compile_cpu_s'] for run in runs):.1f}",
+                f"{statistics.mean(late):.0f}" if late else "-",
+                f"{found['ratio']:.1f}" if name == "ours" else "1",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--ppo-steps", type=int, default=100_000)
+    parser.add_argument("--dqn-steps", type=int, default=50_000)
+    parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "rl.json")
+    parser.add_argument("--one", nargs=3, metavar=("KIND", "STEPS", "SEED"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        kind, steps, seed = given.one
+        print(json.dumps(ours(kind, int(steps), int(seed))))
+        return
+    load = os.getloadavg()[0]
+    results = {
+        kind: compared(kind, steps, given.repeats, given.peer_python)
+        for kind, steps in (("ppo", given.ppo_steps), ("dqn", given.dqn_steps))
+    }
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    document = {
+        "command": f"python benchmarks/rl.py --repeats {given.repeats} --ppo-steps "
+        f"{given.ppo_steps} --dqn-steps {given.dqn_steps}",
+        "commit": commit,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": round(load, 1),
+        "differences": DIFFERENCES,
+        "results": results,
+    }  # fmt: skip
+    given.out.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    print(shown(results))
+    print(f"load {load:.1f} at the start; written to {given.out}")
+
+
+if __name__ == "__main__":
+    main()
