@@ -42,7 +42,7 @@ from meritree.rl.envs import (  # noqa: E402
     vectorise,
 )
 
-N, STEPS = 16, 160
+N, STEPS = 64, 160
 FRUITS = FruitCollection(3, ((0, 0), (1, 2), (2, 2)), 2, worth=(1.0, 10.0), limit=30)
 
 
@@ -71,8 +71,9 @@ FINITE = {
 }
 OTHERS = {
     "reward-maze": RewardMaze("inclusive", limit=20),
-    "channel rewards of sticky combo-lock": ChannelRewards(
-        StickyActions(ComboLock((0, 1), 2), 0.5), both, (1.0, 0.5)
+    # Ends when it would be cut: that is an end.
+    "channel rewards of sticky combo-lock": TimeLimit(
+        ChannelRewards(StickyActions(ComboLock((0, 1), 2), 0.5), both, (1.0, 0.5)), 2
     ),
     "a flat, noisy, discretised hedge with a limit": Flattened(
         TimeLimit(NoisyReward(Discretised(BachelierHedge(), 5), 0.1), 3)
@@ -233,7 +234,7 @@ def test_steps_follow_the_tables(name: str) -> None:
     spread = np.sqrt(np.maximum(tried * tables.P * (1.0 - tables.P), 1e-6))
     often = tried[..., 0] >= 30
     assert often.any()
-    assert (np.abs(seen - tried * tables.P)[often] < 5.0 * spread[often]).all()
+    assert (np.abs(seen - tried * tables.P)[often] < 4.5 * spread[often]).all()
 
 
 @pytest.mark.parametrize("name", FINITE)
@@ -245,7 +246,7 @@ def test_first_states_follow_the_tables(name: str) -> None:
     counts = np.bincount(first, minlength=len(mu0))
     assert (counts[mu0 == 0.0] == 0).all()
     spread = np.sqrt(np.maximum(n * mu0 * (1.0 - mu0), 1.0))
-    assert (np.abs(counts - n * mu0) < 5.0 * spread).all()
+    assert (np.abs(counts - n * mu0) < 4.5 * spread).all()
 
 
 @pytest.mark.parametrize("name", FINITE)
@@ -260,7 +261,8 @@ def test_repeated_actions_repeat_and_noise_is_noise() -> None:
     run = rolled("channel rewards of sticky combo-lock")
     assert np.allclose(run.reward.sum(axis=-1), 1.0)
     # At state 1 the lock opens on action 1: the chosen one, or the 0 that led here with p = 0.5.
-    second = run.before[..., 1] == 1.0
+    first, second = run.before[..., 0] == 1.0, run.before[..., 1] == 1.0
+    assert np.array_equal(run.reached[first][:, 1], 1.0 * (run.action[first] == 0))
     opened = run.reward[..., 0][second & (run.action == 1)]
     assert abs(opened.mean() - 0.5) < 4.0 * 0.5 / np.sqrt(len(opened))
     assert run.reward[..., 0][second & (run.action == 0)].max() == 0.0
