@@ -50,6 +50,11 @@ def test_an_ended_run_is_shown_at_once_and_more_budget_is_not_spent_in_vain(
     more = ("--budget-tests", "5000")
     assert app.run(["resume", str(out), "--json", "--quiet", *more]) == 0
     second = capsys.readouterr().out
+    first, *others = json.loads(second)["candidates"]
+    assert (first["verified"], first["checked"]) == (True, True)
+    assert {(one["verified"], one["checked"]) for one in others} == {(False, False)}
+    assert all("1 patch of higher rank verified" in one["verdict"] for one in others)
+    assert events(out, "verdict") == 1
     assert any("more budget changed nothing: " in note for note in json.loads(second)["warnings"])
     assert events(out, "step") == steps
     shutil.rmtree(shop)  # what is shown at once needs no repository

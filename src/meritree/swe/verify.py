@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from meritree.swe.calibration import in_words
-from meritree.swe.edits import Edit
+from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.prepare import Prepared, Say
+from meritree.swe.repair.naturalness import TokenModel
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome
 from meritree.swe.search_setup import flags
@@ -155,9 +157,25 @@ def plausible_patch(prepared: Prepared, search: Searched, node: int) -> Plausibl
         before={path: sources.get(path, "") for path in files},
         after={path: text or "" for path, text in files.items()},
         probability=max(1e-12, _probability(search, node)),
+        natural=_natural(sources, edits),
         suspicion=min(1.0, suspected / top) if top else 0.0,
         test_literals=_literals(prepared),
     )
+
+
+def _natural(sources: Mapping[str, str], edits: Sequence[Edit]) -> float:
+    """How usual the changed lines are for the project: 0.5 for no change, summed over edits."""
+    model, texts, natural = _model(tuple(sorted(sources.items()))), dict(sources), 0.5
+    for edit in edits:
+        if edit.path in texts and edit.splices:
+            natural += model.naturalness(edit, texts[edit.path]) - 0.5
+            texts[edit.path] = apply_splices(texts[edit.path], edit.splices)
+    return natural
+
+
+@lru_cache(maxsize=1)  # all patches of a run are judged by one model
+def _model(sources: tuple[tuple[str, str], ...]) -> TokenModel:
+    return TokenModel(dict(sources))
 
 
 def _probability(search: Searched, node: int) -> float:
