@@ -328,10 +328,9 @@ class Run:
         candidates: tuple[Candidate, ...],
         after: tuple[TestOutcome, ...],
     ) -> FixResult:
-        verified = [c for c in candidates if c.verified]
         targets = len(self.prepared.targets) if self.prepared else 0
-        if verified:
-            status, message = "verified", self._verified(verified, targets)
+        if any(c.verified for c in candidates):
+            status, message = "verified", self._verified(candidates, targets)
         elif candidates:
             status = "unverified"
             why = "but not the final check" if targets else "but no given test verifies it"
@@ -349,13 +348,18 @@ class Run:
             result = replace(result, warnings=(*result.warnings, note))
         return replace(result, candidates=candidates, tests_after=after)
 
-    def _verified(self, verified: Sequence[Candidate], targets: int) -> str:
-        others = f"; {len(verified) - 1} more verified, see the report" if verified[1:] else ""
+    def _verified(self, candidates: Sequence[Candidate], targets: int) -> str:
+        more = sum(c.verified for c in candidates[1:])
+        unchecked = sum(not c.checked for c in candidates)
+        others = [
+            f"{n} {what}" for n, what in ((more, "more verified"), (unchecked, "not checked")) if n
+        ]
+        told = f"; {', '.join(others)}, see the report" if others else ""
         made_for_tests = "It looks made for the tests, so it was not applied: see its flags."
         return (
-            f"verified: {passing(targets, 'target test')}, "
-            f"nothing that passed before fails, twice, in fresh processes{others}. "
-            + (made_for_tests if verified[0].flags else "Passing tests is evidence, not proof.")
+            f"verified: {passing(targets, 'target test')}, nothing that passed before fails, "
+            f"twice, in fresh processes{told}. "
+            + (made_for_tests if candidates[0].flags else "Passing tests is evidence, not proof.")
         )
 
     def _apply(self, result: FixResult) -> None:
