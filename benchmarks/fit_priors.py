@@ -37,12 +37,13 @@ from meritree.bench.packages import fetch, lay_out
 from meritree.bench.tasks import Task, inject, load
 from meritree.errors import MeritreeError
 from meritree.swe.edits import Splice, apply_splices
-from meritree.swe.prepare import Ended, prepare
+from meritree.swe.prepare import prepare
 from meritree.swe.repair.context import load as parse_file
 from meritree.swe.repair.priors import HAND_SET_RULES, FailureSigns, PriorTable
 from meritree.swe.repair.templates import TEMPLATES, Site
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import create
+from meritree.swe.targets import Ended
 
 NAMES = tuple(sorted(TEMPLATES))
 NUMBER = {name: i for i, name in enumerate(NAMES)}

@@ -27,11 +27,12 @@ from meritree.bench.tasks import Task, inject, load
 from meritree.errors import MeritreeError
 from meritree.run.ledger import Ledger, Limits
 from meritree.swe.code_search import SearchLimits
-from meritree.swe.prepare import Ended, prepare
+from meritree.swe.prepare import prepare
 from meritree.swe.repair.ranking import WEIGHTS, LabelledPatch, all_features, fit
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import create
 from meritree.swe.search_setup import new_search
+from meritree.swe.targets import Ended
 from meritree.swe.verify import plausible_patch
 
 Row = dict[str, Any]

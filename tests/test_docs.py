@@ -73,7 +73,7 @@ def test_every_option_of_fix_is_documented_and_has_help() -> None:
 
 @pytest.mark.parametrize(
     "key", ["policy", "strategy", "budget-tests", "budget-seconds", "budget-tokens", "workers",
-            "seed", "sandbox", "tools"],
+            "seed", "final-checks", "sandbox", "tools"],
 )  # fmt: skip
 def test_documented_defaults_are_the_defaults(key: str) -> None:
     default = DEFAULTS[key.replace("-", "_")]

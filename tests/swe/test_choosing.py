@@ -15,8 +15,9 @@ from meritree.respond.faults import Faults
 from meritree.respond.server import ModelServer, Service
 from meritree.run.journal import Journal
 from meritree.swe import choosing
-from meritree.swe.fix import fix, resume
+from meritree.swe.fix import fix
 from meritree.swe.result import FixOptions
+from meritree.swe.resuming import resume
 
 CODE = """
 def clamp(x, low, high):

@@ -12,8 +12,9 @@ import pytest
 
 from meritree.errors import BadInput, JournalError, MeritreeError
 from meritree.run.journal import Journal
-from meritree.swe.fix import fix, resume
+from meritree.swe.fix import fix
 from meritree.swe.result import FixOptions, FixResult, Progress
+from meritree.swe.resuming import resume
 from meritree.swe.run_folder import RunFolder, create
 
 

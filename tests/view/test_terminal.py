@@ -176,3 +176,30 @@ def test_a_bench_tells_how_far_it_is_and_keeps_its_streams(
     with bench_view("repair"):  # no terminal here: nothing is added
         print("a line")
     assert capsys.readouterr() == ("a line\n", "")
+
+
+def test_an_alternative_that_looks_made_for_the_tests_or_was_not_checked_is_marked(
+    document: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_result(document, quiet=False)
+    assert "made for the tests" not in capsys.readouterr().out
+    other = document["candidates"][1]
+    other["flags"] = [{"rule": "hard-coded", "path": "a.py", "line": 7, "code": "return 12"}] * 2
+    other["checked"] = False
+    show_result(document, quiet=False)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  2. ")]
+    assert "not checked" in line
+    assert line.endswith("[made for the tests? hard-coded]")
+
+
+def test_a_quiet_result_says_in_one_line_what_was_written(
+    document: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_result(document, quiet=True)
+    assert "wrote" not in capsys.readouterr().out
+    document["applied"] = True
+    document["files"] = ["shop/price.py", "shop/cart.py"]
+    show_result(document, quiet=True)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "wrote shop/price.py and shop/cart.py into /code/shop"
+    )

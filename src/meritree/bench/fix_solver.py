@@ -16,10 +16,11 @@ from meritree.bench.tasks import Task
 from meritree.errors import BadInput
 from meritree.run.ledger import Ledger, Limits
 from meritree.swe.code_search import SearchLimits, Tester
-from meritree.swe.prepare import Ended, Prepared, prepare
+from meritree.swe.prepare import Prepared, prepare
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder, create
 from meritree.swe.search_setup import new_search
+from meritree.swe.targets import Ended
 from meritree.swe.testing.types import Outcome, TestLimits
 
 

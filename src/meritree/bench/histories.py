@@ -96,6 +96,7 @@ def run_case(
             budget_tests=settings.budget_tests,
             budget_seconds=settings.budget_seconds,
             seed=seed,
+            final_checks=settings.budget_tests,  # all: who would have been first by then
             out=Path(name) / "out",
         )
         try:

@@ -30,6 +30,7 @@ from meritree.swe.result import DEFAULT_STRATEGY, Candidate, FixOptions, FixResu
 
 INPUTS = 150
 AGREEMENT = 0.999
+ALL = 1000  # final checks: who would have been first by each checkpoint
 CHECKPOINTS = (200, 1000)
 _JUDGE_SECONDS = 120
 
@@ -137,6 +138,7 @@ def run_program(
                     test_command="python -m pytest tests",
                     python=Path(sys.executable),
                     seed=seed,
+                    final_checks=ALL,
                     out=Path(name) / "out",
                     **options,
                 )

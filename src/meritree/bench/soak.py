@@ -26,8 +26,9 @@ from statistics import fmean
 from typing import Any
 
 from meritree.errors import MeritreeError
-from meritree.swe.fix import fix, resume
+from meritree.swe.fix import fix
 from meritree.swe.result import FixOptions, FixResult, Progress
+from meritree.swe.resuming import resume
 
 BUDGET = 8  # candidate evaluations of a task
 _WARM_UP = 0.2  # share of the samples in which caches may still fill

@@ -100,7 +100,8 @@ def attempt(work: Work, problem: Problem) -> InstanceRun:
 
 
 def _fixed(work: Work, problem: Problem, repo: Path) -> FixResult:
-    from meritree.swe.fix import fix, resume
+    from meritree.swe.fix import fix
+    from meritree.swe.resuming import resume
 
     run = work.run_folder(problem.id)
     if (run / "run.db").is_file():

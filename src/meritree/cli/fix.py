@@ -171,6 +171,14 @@ def fix(
             show_default="a cluster on this machine",
         ),
     ] = None,
+    final_checks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Patches are checked afresh in order of rank until N hold.",
+            show_default=shown("final_checks"),
+        ),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -227,8 +235,8 @@ def fix(
     typed = Typed(
         issue, test, failing, python, policy, strategy, budget_tests, budget_seconds, budget_usd,
         budget_tokens, model, base_url, value_model, judge_model, temperature, context_tokens,
-        tools, price_file, workers, engine, ray_address, seed, sandbox, calibration, out, json,
-        quiet, apply,
+        tools, price_file, final_checks, workers, engine, ray_address, seed, sandbox,
+        calibration, out, json, quiet, apply,
     )  # fmt: skip
     path = Path(repo)
     values, as_json, as_quiet = settle(path, typed)

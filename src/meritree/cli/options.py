@@ -45,6 +45,7 @@ class Typed:
     context_tokens: int | None = None
     tools: str | None = None
     price_file: str | None = None
+    final_checks: int | None = None
     workers: int | None = None
     engine: str | None = None
     ray_address: str | None = None
@@ -104,6 +105,7 @@ def build(repo: Path, values: Mapping[str, Any]) -> FixOptions:
         tools=_tools(value("tools")),
         prices=values.get("prices", {}),
         price_file=_price_file(value("price-file")),
+        final_checks=value("final-checks"),
         workers=value("workers"),
         engine=value("engine"),
         ray_address=value("ray-address"),

@@ -10,20 +10,32 @@ from typing import TYPE_CHECKING
 from meritree.cli.session import Session, write_json
 
 if TYPE_CHECKING:
-    from meritree.swe.result import FixResult, Listener
+    from meritree.swe.result import FixResult, Listener, Progress
 
 Run = Callable[["Listener"], "FixResult"]
 
 
 def run_and_show(session: Session, run: Run, *, quiet: bool) -> int:
     """Run, write the report beside the journal, show the result; return the exit code."""
-    from meritree.view.terminal import live_view, show_result
+    from meritree.view.terminal import live_view
 
     with live_view(quiet=quiet) as listener:
-        result = run(listener)
+
+        def listen(progress: Progress) -> None:
+            session.folder = progress.folder or session.folder  # named if it is interrupted
+            listener(progress)
+
+        result = run(listen)
     session.folder = result.out
     if result.out:
         _write_report(Path(result.out))
+    return show(session, result, quiet=quiet)
+
+
+def show(session: Session, result: FixResult, *, quiet: bool) -> int:
+    """Show a result in the form that was asked for; return the exit code."""
+    from meritree.view.terminal import show_result
+
     if session.json:
         write_json(result.to_json())
     else:

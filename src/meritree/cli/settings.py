@@ -31,6 +31,7 @@ TYPES: Mapping[str, str] = {
     "temperature": "a number",
     "context-tokens": "a whole number",
     "tools": "a string",
+    "final-checks": "a whole number",
     "workers": "a whole number",
     "seed": "a whole number",
     "sandbox": "a string",

@@ -62,9 +62,13 @@ def similarity(a: Mapping[str, FileFacts], b: Mapping[str, FileFacts]) -> float:
         if mine is other:
             spans += 1.0
             patches += 1.0
-        else:
-            spans += _jaccard(mine.spans, other.spans)
-            patches += _ratio(mine.patch, other.patch)
+            continue
+        ours, theirs = mine.spans, other.spans
+        both = len(ours & theirs)
+        either = len(ours) + len(theirs) - both
+        spans += both / either if either else 1.0
+        before, after = mine.patch, other.patch
+        patches += 1.0 if before == after else _ratio(before, after)
     union = len(a) + len(b) - common
     files = common / union if union else 1.0
     if not common:
@@ -72,17 +76,9 @@ def similarity(a: Mapping[str, FileFacts], b: Mapping[str, FileFacts]) -> float:
     return 0.4 * files + (0.2 * spans + 0.4 * patches) / common
 
 
-def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    common = len(a & b)
-    union = len(a) + len(b) - common
-    return common / union if union else 1.0
-
-
 @lru_cache(maxsize=1 << 14)  # most patches of a state are those of its parent
 def _ratio(a: str, b: str) -> float:
     """`difflib.SequenceMatcher(None, a, b).ratio()`, several times faster for short texts."""
-    if a == b:
-        return 1.0
     if len(b) >= _POPULAR:
         return difflib.SequenceMatcher(None, a, b).ratio()
     return 2.0 * _matched(a, b) / (len(a) + len(b))
@@ -99,12 +95,16 @@ def _matched(a: str, b: str) -> int:
     while todo:
         a_from, a_to, b_from, b_to = todo.pop()
         size, start, found = _longest(a, a_from, a_to, b, b_from, b_to)
+        if not size:
+            continue
         total += size
-        if size:
-            if a_from < start and b_from < found:
-                todo.append((a_from, start, b_from, found))
-            if start + size < a_to and found + size < b_to:
-                todo.append((start + size, a_to, found + size, b_to))
+        # Single characters on the same side of a block differ: it would be longer else.
+        if a_from < start and b_from < found and start - a_from + found - b_from > 2:
+            todo.append((a_from, start, b_from, found))
+        start += size
+        found += size
+        if start < a_to and found < b_to and a_to - start + b_to - found > 2:
+            todo.append((start, a_to, found, b_to))
     return total
 
 

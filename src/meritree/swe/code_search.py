@@ -373,6 +373,7 @@ class CodeSearch:
         tickets: dict[int, Ticket] = {}
         waiting: dict[int, Files] = {}
         sink, self.events = self.events, None
+        told, self.on_step = self.on_step, None  # these steps were told when they were made
         try:
             for kind, payload in events:
                 number = payload.get("ticket")
@@ -397,7 +398,7 @@ class CodeSearch:
                     tickets[ticket.id] = ticket
                     waiting[ticket.id] = proposed[1]
         finally:
-            self.events = sink
+            self.events, self.on_step = sink, told
         return [(tickets[number], files) for number, files in waiting.items()]
 
     def finish_waiting(self, waiting: Sequence[tuple[Ticket, Files]]) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meritree.errors import BadInput, MeritreeError
@@ -24,11 +23,20 @@ from meritree.search.terms import next_priors
 from meritree.swe.apply import apply_files
 from meritree.swe.calibration import acceptance
 from meritree.swe.code_search import CodeSearch
-from meritree.swe.fix_search import Search, go_on, recorded_events, started_search
-from meritree.swe.prepare import Ended, Prepared, prepare
+from meritree.swe.fix_search import (
+    Search,
+    go_on,
+    lengthens_nothing,
+    recorded_events,
+    since_budget,
+    started_search,
+)
+from meritree.swe.prepare import Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
-from meritree.swe.run_folder import RunFolder, create, decode_options, encode_options
-from meritree.swe.verify import rank_and_verify
+from meritree.swe.run_folder import RunFolder, create, encode_options
+from meritree.swe.targets import Ended
+from meritree.swe.verify import Checks, rank_and_verify
+from meritree.swe.wording import passing
 
 if TYPE_CHECKING:  # what models need is loaded when one is named
     from meritree.swe.choosing import Chooser
@@ -55,7 +63,7 @@ def fix(options: FixOptions, listener: Listener | None = None) -> FixResult:
     meta = {"kind": JOURNAL_KIND, "options": encode_options(options)}
     # Only whoever holds the journal may touch the folder: another process may run in it.
     with folder.disk_errors(), Journal.create(folder.journal, meta) as journal:
-        run = _Run(options, folder, journal, listener)
+        run = Run(options, folder, journal, listener)
         try:
             return run.go()
         except BadInput:
@@ -63,38 +71,6 @@ def fix(options: FixOptions, listener: Listener | None = None) -> FixResult:
                 journal.delete()
                 folder.discard()
             raise
-        finally:
-            folder.clear_work()
-
-
-def resume(
-    out: Path,
-    listener: Listener | None = None,
-    *,
-    apply: bool = False,
-) -> FixResult:
-    """Continue an interrupted run where it stood; a finished one is only reported again.
-
-    With one worker the tree is the one that an uninterrupted run would have made.
-
-    Raises:
-        BadInput: the folder holds no run of `meritree fix`.
-        JournalError: the journal is of a newer version, in use, or damaged.
-    """
-    folder = RunFolder(out.expanduser().resolve())
-    if not folder.journal.is_file():
-        raise BadInput(f"{out} holds no run (no run.db); give the --out folder of a run")
-    with folder.disk_errors(), Journal.open(folder.journal) as journal:
-        meta = journal.meta
-        if meta.get("kind") != JOURNAL_KIND:
-            raise BadInput(f"{folder.journal} is not the journal of a `meritree fix` run")
-        options = replace(decode_options(meta.get("options", {})), out=folder.root)
-        check_options(options)
-        if apply:
-            options = replace(options, apply=True)
-        folder.clear_work()
-        try:
-            return _Run(options, folder, journal, listener).go()
         finally:
             folder.clear_work()
 
@@ -115,6 +91,7 @@ def check_options(options: FixOptions) -> None:
     for name, value, least in (
         ("--budget-tests", options.budget_tests, 1),
         ("--workers", options.workers, 1),
+        ("--final-checks", options.final_checks, 1),
         ("--seed", options.seed, 0),
     ):
         if value < least:
@@ -144,7 +121,7 @@ def check_options(options: FixOptions) -> None:
     acceptance(options.calibration)  # a journal that cannot be read is found before the search
 
 
-class _Run:
+class Run:
     """One run from its journal's state to its result."""
 
     def __init__(
@@ -160,6 +137,7 @@ class _Run:
         self.ledger = Ledger(Limits())
         self.prepared: Prepared | None = None
         self.chooser: Chooser | None = None
+        self.fruitless = False  # a larger budget did not lengthen the search
 
     def go(self) -> FixResult:
         """Prepare, search, verify; write patch, result and report."""
@@ -167,6 +145,7 @@ class _Run:
         self.earlier = max((p.get("seconds_so_far", 0.0) for _, p in events), default=0.0)
         try:
             with _sigterm_as_interrupt():
+                self._say(Progress("read", "reading the repository"))
                 result = self._result(events)
         except KeyboardInterrupt:
             result = self._interrupted()
@@ -199,21 +178,28 @@ class _Run:
 
             check = partial(final_verdict, search)
         candidates, after = rank_and_verify(
-            self.prepared, search, self._note_verdict, self._say, verdicts, self._seconds_left,
+            self.prepared, search, self._note_verdict, self._say, verdicts,
+            Checks(self._enough(), self._seconds_left, check),
             acceptance(self.options.calibration),
-            check,
             self._chooser(search, events),
         )  # fmt: skip
         if not isinstance(search, CodeSearch):
             candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
 
+    def _enough(self) -> int:
+        if not self.options.judge_model:
+            return self.options.final_checks
+        from meritree.swe.choosing import MOST
+
+        return max(self.options.final_checks, MOST)
+
     def _chooser(self, search: Search, events: list[tuple[str, dict[str, Any]]]) -> Chooser | None:
         if not self.options.judge_model or self.prepared is None:
             return None
         from meritree.swe.choosing import Chooser
 
-        known = next((payload for kind, payload in events if kind == "choice"), None)
+        known = next((p for kind, p in since_budget(events) if kind == "choice"), None)
         self.chooser = Chooser(
             self.prepared, self.options, self.ledger, search, known,
             self._note_choice,
@@ -232,13 +218,17 @@ class _Run:
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
             if messages := getattr(search, "root_messages", None):  # mini-swe-agent's opening
                 self.journal.append("conversation", {"messages": messages})
-        ended = next((payload for kind, payload in events if kind == "search-ended"), None)
+        ended = next((p for kind, p in since_budget(events) if kind == "search-ended"), None)
+        if past:
+            self._say(Progress("replay", "so that it goes on where it stood"))
         if ended is not None:
             search.replay(iter(past))
             search.stopped_because = str(ended["because"])
             return search
-        self._say(Progress("search", "searching", budget_tests=self.options.budget_tests))
+        if not past:
+            self._say(Progress("search", "searching"))
         go_on(search, past, self.folder)
+        self.fruitless = lengthens_nothing(events, search)
         self.journal.append(
             "search-ended",
             {
@@ -269,6 +259,7 @@ class _Run:
                     budget_seconds=self.options.budget_seconds,
                     usd=self.ledger.snapshot().spent.usd,
                     budget_usd=self.options.budget_usd or 0.0,
+                    folder=str(self.folder.root),
                 )
             )
 
@@ -341,20 +332,9 @@ class _Run:
         candidates: tuple[Candidate, ...],
         after: tuple[TestOutcome, ...],
     ) -> FixResult:
-        verified = [c for c in candidates if c.verified]
         targets = len(self.prepared.targets) if self.prepared else 0
-        if verified:
-            others = f"; {len(verified) - 1} more verified, see the report" if verified[1:] else ""
-            status, message = (
-                "verified",
-                f"verified: {targets} target test{'s' if targets != 1 else ''} pass, nothing that "
-                f"passed before fails, twice, in fresh processes{others}. "
-                + (
-                    "It looks made for the tests, so it was not applied: see its flags."
-                    if verified[0].flags
-                    else "Passing tests is evidence, not proof."
-                ),
-            )
+        if any(c.verified for c in candidates):
+            status, message = "verified", self._verified(candidates, targets)
         elif candidates:
             status = "unverified"
             why = "but not the final check" if targets else "but no given test verifies it"
@@ -367,7 +347,24 @@ class _Run:
                 "--strategy, or name the failing test with --failing"
             )
         result = self._base(status, message)
+        if self.fruitless:
+            note = f"more budget changed nothing: {search.stopped_because}"
+            result = replace(result, warnings=(*result.warnings, note))
         return replace(result, candidates=candidates, tests_after=after)
+
+    def _verified(self, candidates: Sequence[Candidate], targets: int) -> str:
+        more = sum(c.verified for c in candidates[1:])
+        unchecked = sum(not c.checked for c in candidates)
+        others = [
+            f"{n} {what}" for n, what in ((more, "more verified"), (unchecked, "not checked")) if n
+        ]
+        told = f"; {', '.join(others)}, see the report" if others else ""
+        made_for_tests = "It looks made for the tests, so it was not applied: see its flags."
+        return (
+            f"verified: {passing(targets, 'target test')}, nothing that passed before fails, "
+            f"twice, in fresh processes{told}. "
+            + (made_for_tests if candidates[0].flags else "Passing tests is evidence, not proof.")
+        )
 
     def _apply(self, result: FixResult) -> None:
         assert self.prepared is not None
@@ -402,4 +399,4 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-__all__ = ["MeritreeError", "check_options", "fix", "resume"]
+__all__ = ["JOURNAL_KIND", "MeritreeError", "Run", "check_options", "fix"]

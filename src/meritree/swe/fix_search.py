@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what models need is loaded when one is named
 
 Search: TypeAlias = "CodeSearch | ModelSearch"
 Past = list[tuple[str, dict[str, Any]]]
+BUDGET = "budget"  # a resumed run was given another budget
 _EVENTS = frozenset({"step", "outcome", "alias", "exhausted"})
 _LONGEST = 1e9  # seconds
 
@@ -31,6 +32,18 @@ def recorded_events(options: FixOptions, events: Sequence[tuple[str, dict[str, A
     if options.by_model:
         from meritree.swe.agent.recorded import EVENTS as known
     return [(kind, payload) for kind, payload in events if kind in known]
+
+
+def since_budget(events: Past) -> Past:
+    """Those of a journal's events that a later, larger budget has not overtaken."""
+    last = max((n for n, (kind, _) in enumerate(events) if kind == BUDGET), default=-1)
+    return events[last + 1 :]
+
+
+def lengthens_nothing(events: Past, search: Search) -> bool:
+    """Whether a budget was the journal's last word and yet the search made no step under it."""
+    steps = sum(1 for kind, _ in events if kind == "step")
+    return any(kind == BUDGET for kind, _ in events[-1:]) and search.evaluations == steps
 
 
 def started_search(

@@ -6,7 +6,6 @@ searches from the same facts. Knows nothing of the search tree.
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,43 +28,28 @@ from meritree.swe.repair.policy import PolicyOptions, RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, PriorTable, shipped
 from meritree.swe.repair.templates import EditCatalogue
 from meritree.swe.repository import SKIPPED_FOLDERS, Repository, open_repository
-from meritree.swe.result import FixOptions, Progress, Status, TestOutcome
+from meritree.swe.result import FixOptions, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder
 from meritree.swe.store import ObjectStore
+from meritree.swe.targets import choose_targets, outcomes
 from meritree.swe.testing import (
     Baseline,
     Coverage,
     Evaluator,
     TestCommand,
     TestLimits,
-    TestResult,
     TestSession,
     detect_command,
     detect_python,
     parse_command,
 )
 from meritree.swe.traceback_text import Frame
+from meritree.swe.wording import counted
 
 if TYPE_CHECKING:
     from meritree.swe.testing.remote import RayTester
 
 Say = Callable[[Progress], None]
-
-
-class Ended(Exception):
-    """The run is over before a search: nothing to fix, or nothing to judge a patch by."""
-
-    def __init__(
-        self,
-        status: Status,
-        message: str,
-        tests: tuple[TestOutcome, ...],
-        warnings: tuple[str, ...],
-    ) -> None:
-        super().__init__(message)
-        self.status: Status = status
-        self.tests = tests
-        self.warnings = warnings
 
 
 @dataclass(slots=True)
@@ -204,11 +188,6 @@ class Prepared:
         self.session.close()
 
 
-def outcomes(results: Mapping[str, TestResult]) -> tuple[TestOutcome, ...]:
-    """Results in the form of the answer."""
-    return tuple(TestOutcome(r.id, r.status, r.message) for r in results.values())
-
-
 def prepare(
     options: FixOptions, folder: RunFolder, say: Say, known: Mapping[str, Any] | None = None
 ) -> Prepared:
@@ -279,13 +258,14 @@ def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
     errors = session.collection_errors
     if not session.collected:
         raise BadInput(f"the tests cannot be imported: {errors[0]}; mend this first")
-    say(Progress("baseline", f"running {len(session.collected)} tests"))
+    say(Progress("baseline", f"running {counted(len(session.collected), 'test')}"))
     baseline = session.baseline()
     warnings = [*session.notes, *(f"not collected: {error}" for error in errors)]
     warnings += [f"flaky, ignored: {test}" for test in baseline.flaky]
     warnings += [f"differs in a fresh process, ignored: {test}" for test in baseline.unstable]
-    targets = _targets(session, baseline, options, tuple(warnings))
-    others = len(set(baseline.failing) - set(targets))
+    targets, hopeless = choose_targets(session, baseline, options, tuple(warnings))
+    warnings += [f"left out, no edit of the code can mend it: {said}" for said in hopeless]
+    others = len(set(baseline.failing) - set(targets)) - len(hopeless)
     if options.failing_tests and others:
         warnings.append(
             f"{others} other test{'s fail' if others > 1 else ' fails'} too and may go on failing: "
@@ -296,89 +276,9 @@ def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
     ]
     if not targets:  # only a text says what is wrong: the model will write a test
         return _Measured(baseline, Coverage({}), (), tuple(warnings))
-    say(Progress("localise", f"tracing {len(targets)} failing tests"))
+    say(Progress("localise", f"tracing {counted(len(targets), 'failing test')}"))
     coverage = session.coverage(targets, baseline.passing)
     return _Measured(baseline, coverage, targets, tuple(warnings))
-
-
-def _targets(
-    session: TestSession, baseline: Baseline, options: FixOptions, warnings: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The failing tests to repair.
-
-    Raises:
-        BadInput, Ended: see `prepare`.
-    """
-    if not options.trust_failing and options.issue and options.by_model:
-        return ()
-    failing = baseline.failing
-    if options.failing_tests:
-        named = _named(options.failing_tests, session.collected)
-        flaky = [t for t in named if t in baseline.flaky or t in baseline.unstable]
-        if flaky and not any(t in failing for t in named):
-            raise BadInput(_flaky(flaky))
-        failing = tuple(t for t in failing if t in named)
-    elif not failing and baseline.flaky:
-        raise BadInput(_flaky(baseline.flaky))
-    if not failing and session.collection_errors:
-        raise BadInput(
-            f"tests fail at import: {session.collection_errors[0]}; mend this import first "
-            "(no collected test fails)"
-        )
-    if not failing:
-        tests = outcomes(baseline.results)
-        if options.issue and options.by_model:
-            return ()
-        if options.issue:
-            raise Ended(
-                "no-judge",
-                "the issue describes a problem, but every test passes, so nothing can judge a "
-                "patch: add a test that fails because of the issue (and name it with --failing)",
-                tests,
-                warnings,
-            )
-        raise Ended(
-            "already-passing",
-            f"nothing to fix: no test fails ({len(baseline.passing)} pass)",
-            tests,
-            warnings,
-        )
-    hopeless = [t for t in failing if _outside(baseline.results[t], session)]
-    if len(hopeless) == len(failing):
-        result = baseline.results[hopeless[0]]
-        raise BadInput(
-            f"{hopeless[0]} {'hangs' if result.status == 'timeout' else 'dies'} "
-            f"({result.message or result.status}) before it reaches the repository's code; "
-            "mend the test, or name others with --failing"
-        )
-    return tuple(t for t in failing if t not in hopeless)
-
-
-def _outside(result: TestResult, session: TestSession) -> bool:
-    """Whether a test hangs or dies in the test file itself: no edit of the code can help."""
-    if session.command.kind == "plain" or result.status not in ("timeout", "crashed"):
-        return False
-    return bool(result.frames) and all(f.path in session.test_files for f in result.frames)
-
-
-def _named(wanted: Sequence[str], collected: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for name in wanted:
-        hits = [t for t in collected if t == name or t.startswith((f"{name}::", f"{name}["))]
-        hits = hits or [t for t in collected if t.endswith(f"::{name}") or name in t.split("::")]
-        if not hits:
-            close = difflib.get_close_matches(name, collected, 3, 0.3)
-            hint = f"; did you mean {', '.join(close)}?" if close else ""
-            raise BadInput(f"--failing {name}: no such test{hint}")
-        found.update(hits)
-    return found
-
-
-def _flaky(tests: Sequence[str]) -> str:
-    return (
-        f"flaky: {', '.join(tests[:5])} pass and fail without any change, so they cannot judge a "
-        "patch; make them deterministic, or name other tests with --failing"
-    )
 
 
 def covered_tests(

@@ -7,7 +7,7 @@ show it). The JSON form is documented in docs/fix-json.md and versioned by SCHEM
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ EXIT_CODES: Mapping[str, int] = {
 
 DEFAULT_TOKENS = 2_000_000
 DEFAULT_USD = 5.0  # a run's money where none is named and prices are known
+DEFAULT_FINAL_CHECKS = 3  # enough to choose among; each costs several starts of the test suite
 DEFAULT_STRATEGY = "best-first"  # of `fix`, and of every bench that measures `fix`
 
 
@@ -63,6 +64,7 @@ class FixOptions:
     tools: Literal["auto", "own", "text"] = "auto"  # how the model's tool calls are written
     prices: Mapping[str, Any] = field(default_factory=dict)  # stated by the repository
     price_file: Path | None = None  # stated by the user
+    final_checks: int = DEFAULT_FINAL_CHECKS  # these end once so many patches hold
     workers: int = 1
     engine: str = "local"  # where candidates are judged: on this machine, or on a Ray cluster
     ray_address: str | None = None  # as for ray.init; None: a cluster on this machine
@@ -108,6 +110,7 @@ class Candidate:
     risk: float | None = None  # bound on accepting a wrong patch at this score; see calibration
     steps: tuple[str, ...] = ()  # of an agent: all it did on the way, in words
     own_tests: Mapping[str, str] = field(default_factory=dict)  # path -> text; not in the patch
+    checked: bool = True  # False: enough better ones held, or the time was over
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,34 @@ class FixResult:
         document.update(rest)
         return document
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> FixResult:
+        """The reverse of `to_json`; unknown keys of other versions are passed over.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: it is something else.
+        """
+        values = {f.name: document[f.name] for f in fields(cls) if f.name in document}
+        if values["status"] not in EXIT_CODES:
+            raise ValueError(f"no such status: {values['status']!r}")
+        for name in ("targets", "flaky", "warnings"):
+            values[name] = tuple(values[name])
+        for name in ("tests_before", "tests_after"):
+            values[name] = tuple(TestOutcome(**one) for one in values[name])
+        values["candidates"] = tuple(map(_candidate, document["candidates"]))
+        return cls(**values)
+
+
+def _candidate(data: Mapping[str, Any]) -> Candidate:
+    values = {f.name: data[f.name] for f in fields(Candidate) if f.name in data}
+    for name in ("files", "edits", "flags", "steps"):
+        values[name] = tuple(values.get(name, ()))
+    told = data["estimate"]
+    values["estimate"] = Estimate(
+        told["mean"], told["std"], told["n"], told["channels"], told["reasons"]
+    )
+    return Candidate(**values, gains=told.get("gains", {}))
+
 
 def _estimate(candidate: Candidate) -> dict[str, Any]:
     estimate = candidate.estimate
@@ -192,6 +223,7 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
         "flags": [dict(flag) for flag in candidate.flags],
         "steps": list(candidate.steps),
         "own_tests": dict(candidate.own_tests),
+        "checked": candidate.checked,
     }
 
 
@@ -200,8 +232,8 @@ class Progress:
     """One step of a run, for live views.
 
     Attributes:
-        phase: ``"collect"``, ``"baseline"``, ``"localise"``, ``"search"``, ``"verify"`` or
-            ``"done"``.
+        phase: ``"read"``, ``"collect"``, ``"baseline"``, ``"localise"``, ``"replay"``,
+            ``"search"``, ``"verify"`` or ``"done"``.
         message: what is being done, in words.
         evaluations, budget_tests, seconds, budget_seconds: for the budget bars.
         nodes: nodes in the tree.
@@ -210,6 +242,7 @@ class Progress:
         found: patches that passed in the search so far.
         node: what the latest step added, if any: id, parent id, rationale, value.
         usd, budget_usd: money for models, in US dollars.
+        folder: of the run; all that is needed to go on with it.
     """
 
     phase: str
@@ -225,6 +258,7 @@ class Progress:
     node: tuple[int, int, str, float] | None = None
     usd: float = 0.0
     budget_usd: float = 0.0
+    folder: str = ""
 
 
 Listener = Callable[[Progress], None]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from meritree.errors import BadInput
 from meritree.swe.testing.types import Baseline, Outcome, TestResult
+from meritree.swe.wording import counted
 from meritree.value.attribution import shapley
 from meritree.value.combine import gate, weighted_mean
 from meritree.value.estimate import Cost, Estimate
@@ -250,7 +251,8 @@ def _combine(channels: Mapping[str, float], broken: bool, weights: ValueWeights)
 def _targets(case: _Case) -> tuple[float, str]:
     total = len(case.reference.targets)
     passing = total - len(case.failing)
-    return passing / total, f"{passing} of {total} target test{'s' * (total > 1)} pass"
+    pass_ = "passes" if total == 1 else "pass"
+    return passing / total, f"{passing} of {counted(total, 'target test')} {pass_}"
 
 
 def _near(case: _Case) -> tuple[float, str]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from meritree.swe.calibration import in_words
-from meritree.swe.edits import Edit
+from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.prepare import Prepared, Say
+from meritree.swe.repair.naturalness import TokenModel
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome
 from meritree.swe.search_setup import flags
 from meritree.swe.testing.types import FinalVerdict
 from meritree.swe.value import channel_gains, refused
+from meritree.swe.wording import counted, passing
 from meritree.value.conformal import Acceptance
 from meritree.value.estimate import Estimate
 
@@ -51,25 +54,46 @@ class Searched(Protocol):
     def path(self, node: int) -> Sequence[Edit]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """How many final checks there are, and how one is made.
+
+    Attributes:
+        enough: they end once so many patches hold that nothing flags.
+        seconds_left: the others are made only while this is positive.
+        take: takes the verdict on a node's patch; the usual check against the targets when None.
+    """
+
+    enough: int
+    seconds_left: Callable[[], float]
+    take: Check | None = None
+
+    def unneeded(self, candidates: Sequence[Candidate]) -> str:
+        """Why the next patch need not be checked; empty where it must be."""
+        verified = [c for c in candidates if c.verified]
+        holding = sum(not c.flags for c in verified)
+        if holding >= self.enough:
+            return f"not checked: {counted(holding, 'patch', 'patches')} of higher rank verified"
+        return "not checked: the time was over" if verified and self.seconds_left() <= 0 else ""
+
+
 def rank_and_verify(
     prepared: Prepared,
     search: Searched,
     note: Note,
     say: Say,
     known: Mapping[str, Mapping[str, Any]],
-    seconds_left: Callable[[], float],
+    checks: Checks,
     acceptance: Acceptance | None = None,
-    check: Check | None = None,
     prefer: Callable[[Sequence[Candidate]], Sequence[Candidate]] | None = None,
 ) -> tuple[tuple[Candidate, ...], tuple[TestOutcome, ...]]:
     """Candidates, verified ones first and otherwise by rank, and the best one's tests.
 
-    The first candidates are checked until one is verified, whatever time that takes; the
-    others only while time is left. Verdicts in ``known`` are not taken again. Where there is
-    an ``acceptance`` rule, verified candidates carry their calibrated risk. ``check`` takes the
-    verdicts where the usual check against the targets does not fit.
+    They are checked in the order of rank until enough hold (`Checks`); until one holds,
+    whatever time that takes. Verdicts in ``known`` are not taken again. Where there is an
+    ``acceptance`` rule, verified candidates carry their calibrated risk.
     """
-    check = check or (lambda node: _check(prepared, search, node))
+    check = checks.take or (lambda node: _check(prepared, search, node))
     ranked = rank([plausible_patch(prepared, search, node) for node in search.found])
     nodes = {search.states[node].key: node for node in search.found}
     candidates: list[Candidate] = []
@@ -77,9 +101,8 @@ def rank_and_verify(
     for place, item in enumerate(ranked, 1):
         key = item.patch.key
         verdict = known.get(key)
-        some = any(c.verified for c in candidates)
-        if verdict is None and some and seconds_left() <= 0:
-            verdict = {"verified": False, "reason": "not checked: the time was over"}
+        if verdict is None and (why := checks.unneeded(candidates)):
+            verdict = {"verified": False, "checked": False, "reason": why}
         elif verdict is None:
             say(Progress("verify", f"checking patch {place} of {len(ranked)} in fresh processes"))
             verdict = check(nodes[key])
@@ -89,7 +112,7 @@ def rank_and_verify(
         if verdict["verified"]:
             after[candidate.node] = tuple(TestOutcome(*entry) for entry in verdict["tests"])
     # Stable: rank decides inside each group.
-    candidates.sort(key=lambda c: (not c.verified, bool(c.flags)))
+    candidates.sort(key=lambda c: (not c.verified, c.checked, bool(c.flags)))
     if prefer is not None:
         candidates = list(prefer(candidates))
     best = after.get(candidates[0].node, ()) if candidates else ()
@@ -134,9 +157,25 @@ def plausible_patch(prepared: Prepared, search: Searched, node: int) -> Plausibl
         before={path: sources.get(path, "") for path in files},
         after={path: text or "" for path, text in files.items()},
         probability=max(1e-12, _probability(search, node)),
+        natural=_natural(sources, edits),
         suspicion=min(1.0, suspected / top) if top else 0.0,
         test_literals=_literals(prepared),
     )
+
+
+def _natural(sources: Mapping[str, str], edits: Sequence[Edit]) -> float:
+    """How usual the changed lines are for the project: 0.5 for no change, summed over edits."""
+    model, texts, natural = _model(tuple(sorted(sources.items()))), dict(sources), 0.5
+    for edit in edits:
+        if edit.path in texts and edit.splices:
+            natural += model.naturalness(edit, texts[edit.path]) - 0.5
+            texts[edit.path] = apply_splices(texts[edit.path], edit.splices)
+    return natural
+
+
+@lru_cache(maxsize=1)  # all patches of a run are judged by one model
+def _model(sources: tuple[tuple[str, str], ...]) -> TokenModel:
+    return TokenModel(dict(sources))
 
 
 def _probability(search: Searched, node: int) -> float:
@@ -174,12 +213,13 @@ def _candidate(
     state = search.states[node]
     files = search.files(node)
     new = prepared.store.tree_with(prepared.base, files)
-    held = verdict["verified"] or verdict.get("own_test")
+    checked = bool(verdict.get("checked", True))
+    held = verdict["verified"] or verdict.get("own_test") or not checked
     estimate = state.estimate if held else refused(state.estimate, verdict["reason"])
     ranking = "; ".join(item.reasons(WEIGHTS))
     words = (
-        f"{len(prepared.targets)} target tests pass and {len(prepared.guards)} others still pass, "
-        f"in {RUNS} fresh processes"
+        f"{passing(len(prepared.targets), 'target test')} and "
+        f"{passing(len(prepared.guards), 'other', 'still ')}, in {RUNS} fresh processes"
         if verdict["verified"]
         else str(verdict["reason"])
     )
@@ -200,6 +240,7 @@ def _candidate(
         score=item.score,
         gains=_gains(search, state.estimate) if verdict["verified"] else {},
         flags=tuple(asdict(flag) for flag in suspect),
+        checked=checked,
     )
 
 

@@ -182,10 +182,11 @@ def alternatives(document: Document) -> Iterator[str]:
         return
     yield "<h2>Other patches that pass, in order of rank</h2>"
     for other in others:
-        mark = "verified" if other["verified"] else "unverified"
+        suspect = f" (made for the tests? {words.flagged(other)})" if other.get("flags") else ""
         yield (
-            f"<details><summary>{other['rank']}. {mark}, value {other['estimate']['mean']:.2f}: "
-            f"{text('; '.join(other['edits']))}</summary><p>{text(other['verdict'])}</p>"
+            f"<details><summary>{other['rank']}. {words.mark(other)}, "
+            f"value {other['estimate']['mean']:.2f}: "
+            f"{text('; '.join(other['edits']) + suspect)}</summary><p>{text(other['verdict'])}</p>"
             f"{difference(other['patch'], 'patch of this alternative')}{''.join(flags(other))}"
             f"{_channels(other['estimate'])}</details>"
         )

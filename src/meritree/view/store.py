@@ -200,6 +200,11 @@ class RunLog:
     def _reached_again(self, parent: int) -> None:
         self.aliases[parent] = self.aliases.get(parent, 0) + 1
 
+    def _budget(self, payload: Mapping[str, Any]) -> None:
+        self.phase, self.status = "search", ""
+        given = ", ".join(f"{one_line(name)} {value}" for name, value in payload.items())
+        self._say(f"gone on with another budget: {one_line(given)}")
+
     def _search_ended(self, payload: Mapping[str, Any]) -> None:
         self.phase = "verify"
         self._say(f"the search ended: {one_line(payload.get('because', '?'), 200)}")
@@ -242,6 +247,7 @@ _READERS = {
     "tests": RunLog._tested,
     "outcome": RunLog._outcome,
     "alias": RunLog._alias,
+    "budget": RunLog._budget,
     "search-ended": RunLog._search_ended,
     "verdict": RunLog._verdict,
     "interrupted": RunLog._interrupted,

@@ -29,9 +29,11 @@ PLAIN_INTERVAL = 15.0  # seconds between plain lines inside one phase, at first
 PLAIN_SHARE = 0.05  # later, of the time so far: a long run's log stays short
 
 PHASES = {
+    "read": "reading the repository",
     "collect": "collecting the tests",
     "baseline": "running the tests as they are",
     "localise": "looking where the fault may be",
+    "replay": "replaying what is known",
     "search": "searching",
     "verify": "checking patches in fresh processes",
     "done": "done",
@@ -204,6 +206,8 @@ def show_result(document: Document, *, quiet: bool) -> None:
         _line(console, Text(words.clean(document["message"])))
         if document["patch"] and document["out"]:
             _line(console, Text(words.clean(f"{document['out']}/patch.diff")))
+        if document["applied"]:
+            _line(console, Text(words.applied(document)))
         return
     if document["patch"]:
         console.print()
@@ -287,9 +291,11 @@ def show_alternatives(console: Console, document: Document) -> None:
         return
     _line(console, Text("\nalternatives", "bold"))
     for other in others:
-        mark = "verified  " if other["verified"] else "unverified"
         edits = "; ".join(words.one_line(edit) for edit in other["edits"])
-        text = f"  {other['rank']}. {mark}  {other['estimate']['mean']:.2f}  {edits}"
+        value = f"{other['estimate']['mean']:.2f}"
+        text = f"  {other['rank']}. {words.mark(other):11}  {value}  {edits}"
+        if other.get("flags"):
+            text += f"  [made for the tests? {words.flagged(other)}]"
         _line(console, Text(text, "" if other["verified"] else "dim"))
 
 
@@ -308,7 +314,7 @@ def show_paths(console: Console, document: Document) -> None:
             Text.assemble("to apply      ", (words.clean(words.apply_command(document)), "bold")),
         )
     if document["applied"]:
-        _line(console, Text("applied       the patch is in the repository", "bold"))
+        _line(console, Text(f"applied       {words.applied(document)}", "bold"))
     if out:
         if document["patch"]:
             _line(console, Text(f"patch         {out}/patch.diff"))

@@ -99,6 +99,25 @@ def resume_command(document: Document) -> str:
     return f"meritree resume {shlex.quote(str(document['out']))}"
 
 
+def applied(document: Document) -> str:
+    """What was written where: ``wrote a.py and b.py into /repo``."""
+    names = [clean(path) for path in document["files"]]
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    return f"wrote {listed} into {clean(repository(document)) or 'the repository'}"
+
+
+def mark(candidate: Document) -> str:
+    """Whether a patch is verified, was refused, or was not checked afresh."""
+    if candidate["verified"]:
+        return "verified"
+    return "unverified" if candidate.get("checked", True) else "not checked"
+
+
+def flagged(candidate: Document) -> str:
+    """The rules by which a patch looks made for its tests, on one line."""
+    return ", ".join(dict.fromkeys(one_line(f["rule"], 40) for f in candidate.get("flags", ())))
+
+
 SANDBOX_WORDS: Mapping[str, str] = {
     "bubblewrap": "no network, no files but the scratch copy and the interpreter, own processes",
     "landlock": "no network, no files but the scratch copy and the interpreter (kernel rules)",
@@ -140,6 +159,7 @@ _REPRODUCE = (
     ("value_model", "--value-model"),
     ("judge_model", "--judge-model"),
     ("temperature", "--temperature"),
+    ("final_checks", "--final-checks"),
     ("strategy", "--strategy"),
     ("budget_tests", "--budget-tests"),
     ("budget_seconds", "--budget-seconds"),

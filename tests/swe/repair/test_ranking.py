@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from meritree.errors import BadInput
 from meritree.swe.edits import Edit, Splice
+from meritree.swe.repair.patch_facts import patch_facts
 from meritree.swe.repair.ranking import (
     WEIGHTS,
     LabelledPatch,
@@ -68,6 +69,45 @@ def test_an_ordinary_correction_comes_before_bypasses_of_equal_probability() -> 
     best = rank([*wrong, right])[0]
     assert best.patch.key == "right"
     assert any("ordinary" in reason for reason in best.reasons(WEIGHTS))
+
+
+@pytest.mark.parametrize(
+    ("written", "odd"),
+    [
+        ("x < x", 1), ("x < y", 0), ("4 == x", 1), ("x == 4", 0), ("4 in x", 0), ("x or x", 1),
+        ("x - x", 1), ("x - 1", 0), ("x + 0", 1), ("7 % x", 1), ("x % 7", 0), ("'%s' % x", 0),
+        ("x.append(x)", 1), ("x.append(y)", 0), ("- -x", 1), ("f() == f()", 0),
+    ],
+)  # fmt: skip
+def test_code_that_nobody_means_speaks_against_who_makes_it_and_for_who_mends_it(
+    written: str, odd: int
+) -> None:
+    changed = {"m.py": BEFORE + f"    {written}\n"}
+    assert patch_facts({"m.py": BEFORE}, changed).oddities == odd
+    assert patch_facts(changed, {"m.py": BEFORE}).oddities == -odd
+
+
+def test_a_variable_mended_comes_before_a_negation_that_leaves_the_slip() -> None:
+    before = {"m.py": "def clamp(value, low):\n    if value < value:\n        return low\n"}
+    negated, mended = (
+        PlausiblePatch(
+            key, (Edit("m.py", (Splice(0, 0, ""),), key, 1.0, 2, "clamp"),), before,
+            {"m.py": before["m.py"].replace("value < value", new)}, chance,
+        )
+        for key, new, chance in (("negate", "value >= value", 0.5), ("var", "value < low", 0.03))
+    )  # fmt: skip
+    assert [one.patch.key for one in rank([negated, mended])] == ["var", "negate"]
+
+
+def test_a_constant_returned_is_no_ordinary_correction() -> None:
+    returned = {
+        f.name: f.value
+        for f in all_features([patch("k", BEFORE.replace("return y", "return 7"), "const")])[0]
+    }
+    assert (returned["literal_returned"], returned["ordinary"]) == (1.0, 0.0)
+    assert evidence(BEFORE.replace("return g(x)", "return g(y)"))["ordinary"] == 0.0
+    named = all_features([patch("k", BEFORE.replace("g(x)", "g(y)"), "var")])[0]
+    assert {f.name: f.value for f in named}["ordinary"] == 1.0
 
 
 def test_patches_that_behave_alike_support_each_other() -> None:

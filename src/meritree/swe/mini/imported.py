@@ -22,6 +22,7 @@ from meritree.swe.result import FixOptions, Progress
 from meritree.swe.run_folder import RunFolder, create
 from meritree.swe.store import patch_bytes
 from meritree.swe.verify import RUNS
+from meritree.swe.wording import passing
 
 Status = Literal["verified", "refused", "unjudged", "empty"]
 EXIT_CODES = {"verified": 0, "refused": 1, "unjudged": 1, "empty": 1}
@@ -126,7 +127,7 @@ def _judged(prepared: Prepared, files: Files, replayed: Replayed, folder: RunFol
     kept = f"{len(prepared.guards)} tests that passed before still pass"
     if not prepared.targets:
         return said("unjudged", f"no test failed before, so none judges the patch; {kept}")
-    return said("verified", f"{len(prepared.targets)} target tests pass, {kept}")
+    return said("verified", f"{passing(len(prepared.targets), 'target test')}, {kept}")
 
 
 def _patch_files(

@@ -28,6 +28,8 @@ class PatchFacts:
         attribute_dropped: fewer attribute accesses, and nothing else was added.
         call_dropped: fewer calls, and no attribute or call was added.
         swallowed: more exception types are caught.
+        oddities: more expressions that nobody means, such as `x < x` (see `is_odd`); negative
+            where there are fewer.
     """
 
     distance: int = 0
@@ -40,6 +42,7 @@ class PatchFacts:
     attribute_dropped: bool = False
     call_dropped: bool = False
     swallowed: bool = False
+    oddities: int = 0
 
 
 def patch_facts(before: Mapping[str, str], after: Mapping[str, str]) -> PatchFacts:
@@ -72,6 +75,7 @@ def _facts(removed: Counter[str], added: Counter[str]) -> PatchFacts:
         attribute_dropped=attributes > 0 and came <= gone and calls <= 0,
         call_dropped=calls > 0 and -attributes <= 0,
         swallowed=_sum(added, "caught") > _sum(removed, "caught"),
+        oddities=-_balance(removed, added, "odd"),
     )
 
 
@@ -121,9 +125,49 @@ def _marks(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.comprehension):
         for test in node.ifs:
             yield from _conditions(test)
+    for _ in range(is_odd(node)):
+        yield "odd"
     if isinstance(node, ast.ExceptHandler):
         for name in _caught(node):
             yield f"caught {name}"
+
+
+def is_odd(node: ast.AST) -> bool:
+    """Whether an expression or statement is one that nobody means.
+
+    Something compared with itself, taken from itself or given to itself; a clause twice; two
+    constants compared; a constant on the left of a comparison or of a remainder; 0 added.
+    """
+    match node:
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return (isinstance(left, ast.Constant) and not isinstance(op, ast.In | ast.NotIn)) or (
+                not isinstance(left, ast.Call) and _same(left, right)
+            )
+        case ast.BoolOp(values=values):
+            return len({ast.dump(value) for value in values}) < len(values)
+        case ast.Assign(targets=[target], value=value):
+            return ast.unparse(target) == ast.unparse(value)
+        case ast.AugAssign(op=ast.Add() | ast.Sub(), value=ast.Constant(value=value)):
+            return value == 0
+        case ast.BinOp(op=ast.Add() | ast.Sub(), right=ast.Constant(value=0)):
+            return True
+        case ast.BinOp(left=left, op=ast.Mod() | ast.FloorDiv(), right=right):
+            return _same(left, right) or (isinstance(left, ast.Constant) and _whole(left))
+        case ast.BinOp(left=left, op=ast.Sub() | ast.Div() | ast.BitXor(), right=right):
+            return _same(left, right)
+        case ast.Call(func=ast.Attribute(value=owner), args=[only]):
+            return _same(owner, only)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.UnaryOp()):
+            return True
+    return False
+
+
+def _same(one: ast.expr, other: ast.expr) -> bool:
+    return ast.dump(one) == ast.dump(other)
+
+
+def _whole(constant: ast.Constant) -> bool:
+    return isinstance(constant.value, int)
 
 
 def _conditions(test: ast.expr) -> Iterator[str]:

@@ -26,7 +26,7 @@ class PlausiblePatch:
         edits: its edits, in the order in which they were made.
         before, after: text of the changed files, by path.
         probability: the policy's probability of all its edits together, in (0, 1].
-        natural: naturalness of the changed lines in [0, 1], 0.5 when not judged.
+        natural: naturalness of the changed lines, 0.5 when not judged or no more usual than before.
         suspicion: largest suspicion of an edited line relative to the file's top, in [0, 1].
         behaviour: fingerprint of what the patched code did on the observed runs; patches
             with equal fingerprints have the same effect there. Empty when unknown.
@@ -81,11 +81,12 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "attribute_dropped": -1.0,  # x.y became x
         "call_dropped": -0.8,  # f(x) became x
         "swallowed": -1.5,  # exceptions caught that were not caught before
+        "odd": -1.5,  # code that nobody means, made or (below 0) mended: x < x, 4 == x
         # Ordinary corrections.
         "ordinary": 1.0,  # operator, bound, variable, argument, attribute, constant +-1
         # How plausible the patch is in itself.
         "prior": 0.8,  # log10 of the probability, against the most probable patch (<= 0)
-        "natural": 1.5,  # naturalness - 0.5
+        "natural": 0.5,  # naturalness - 0.5
         "distance": -0.5,  # log2(1 + syntax nodes removed and added)
         "edits": -1.0,  # edits beyond the first
         "local": 0.8,  # suspicion of the edited line
@@ -133,6 +134,8 @@ def features(patch: PlausiblePatch) -> tuple[Feature, ...]:
     """All features of one patch that do not depend on the other patches."""
     facts = patch_facts(patch.before, patch.after)
     ordinary = sum(edit.template in ORDINARY for edit in patch.edits)
+    if facts.literal_returned or facts.constant_condition:
+        ordinary = 0  # a constant in place of behaviour is no correction, whatever made it
     total = max(1, len(patch.edits))
     kinds = ", ".join(dict.fromkeys(edit.template for edit in patch.edits))
     return (
@@ -161,7 +164,14 @@ def _bypass(facts: PatchFacts, test_literals: frozenset[str]) -> tuple[Feature, 
         flag("attribute_dropped", facts.attribute_dropped, "drops an attribute access"),
         flag("call_dropped", facts.call_dropped, "drops a call"),
         flag("swallowed", facts.swallowed, "catches exceptions that went through before"),
+        Feature("odd", float(facts.oddities), _odd(facts.oddities)),
     )
+
+
+def _odd(count: int) -> str:
+    if not count:
+        return ""
+    return "makes code that nobody means" if count > 0 else "mends code that nobody means"
 
 
 def rank(

@@ -20,6 +20,7 @@ from meritree.swe.testing import twin
 from meritree.swe.testing.detect import test_files_of
 from meritree.swe.testing.touched import touched
 from meritree.swe.testing.types import FinalVerdict, TestResult
+from meritree.swe.wording import counted
 
 if TYPE_CHECKING:
     from meritree.swe.testing.session import TestSession
@@ -136,9 +137,10 @@ def _verdict(
     skipped = tuple(t for t in targets if any(t in r and r[t].status == "skipped" for r in runs))
     reasons = []
     if failing:
-        reasons.append(f"{len(failing)} target test(s) still fail: {', '.join(failing[:3])}")
+        still = counted(len(failing), "target test")
+        reasons.append(f"{still} still failing: {', '.join(failing[:3])}")
     if broken:
-        reasons.append(f"{len(broken)} test(s) broken: {', '.join(broken[:3])}")
+        reasons.append(f"{counted(len(broken), 'test')} broken: {', '.join(broken[:3])}")
     if skipped:
-        reasons.append(f"{len(skipped)} target test(s) skipped: {', '.join(skipped[:3])}")
+        reasons.append(f"{counted(len(skipped), 'target test')} skipped: {', '.join(skipped[:3])}")
     return FinalVerdict(not reasons, failing, broken, missing, tuple(runs), "; ".join(reasons))
