@@ -1,4 +1,4 @@
-"""What the trainer ends at is what the papers' algebra says: every pair loss on tables of logits."""
+"""What the trainer ends at is what the papers' algebra says: pair losses on tables of logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our trainer and TRL's DPOTrainer: one step from the same weights on the same pairs is the same."""
+"""Our trainer and TRL's DPOTrainer take the same step from the same weights on the same pairs."""
 
 from __future__ import annotations
 
