@@ -89,7 +89,7 @@ def _fitted(system: str, strength: float, ref: Any, preferred: Any, steps: int) 
         policy,
         _objective(system, strength, "preference"),
         pairs(every_pair(preferred.tolist())),
-        optimizer=lambda p: torch.optim.Adam(p, lr=0.1),
+        optimizer=lambda p: torch.optim.Adam(p, lr=0.2),
         schedule=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.01 ** (1.0 / steps)),
         steps=steps,
         batch=None,
