@@ -11,10 +11,16 @@ from copy import deepcopy
 from dataclasses import dataclass
 from math import exp
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meritree.align.lab import grammar
+from meritree.studies.checks import FEWEST, Own, decide, show
+from meritree.studies.rows import Rows
 from meritree.studies.study import Settings
+
+if TYPE_CHECKING:
+    from meritree.stats import Interval
+    from meritree.studies.checks import Outcome
 
 Worth = Callable[[Sequence[str], Sequence[str]], float]
 SMOKE_BASE: Mapping[str, Any] = {"base_steps": 60, "base_rows": 3000}
@@ -175,6 +181,21 @@ def measured(
         "length": fmean(len(one.answer) for one in flat),
         "distinct": len(set(texts)) / len(texts),
     }
+
+
+def near(claim: str, metric: str, system: str, dataset: str, at_most: float) -> Own:
+    """As `checks.Bound`, but undecided on fewer seeds than `checks.FEWEST`.
+
+    One seed's figure may lie on either side on another processor.
+    """
+
+    def decided(rows: Rows) -> tuple[Outcome, str, Interval | None]:
+        interval = rows.interval(metric, system, dataset)
+        text = f"{metric} {show(interval)}, asked <= {at_most:g}"
+        few = len(rows.seeds) < FEWEST
+        return ("inconclusive" if few else decide(interval, high=at_most)), text, interval
+
+    return Own(claim, decided)
 
 
 def _per_answer(policy: Any, ref: Any, drawn: Sequence[Drawn]) -> tuple[float, float]:
