@@ -148,7 +148,10 @@ def _write(model: Module, words: Any, record: dict[str, Any], folder: Path) -> N
         (half / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
         try:
             half.rename(folder)
-        except OSError:  # the other was first
+        except OSError:  # the other was first, or what lies there is no whole base
+            if not (folder / RECORD).is_file():
+                shutil.rmtree(folder)
+                half.rename(folder)
             shutil.rmtree(half, ignore_errors=True)
     except OSError as error:
         raise BadInput(
