@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "meritree"
 FLOORS = {
     "cli": 5,
     "view": 4, "studies": 4, "bench": 4, "demo": 4,
-    "swe": 3, "rl": 3,
+    "swe": 3, "rl": 3, "align": 3,
     "search": 2, "respond": 2, "exact": 2,
     "value": 1, "objectives": 1, "run": 1, "stats": 1,
 }  # fmt: skip
@@ -68,7 +68,8 @@ def test_the_harness_imports_nothing_of_ours_but_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["meritree", "meritree.search", "meritree.value", "meritree.respond"]
+    "module",
+    ["meritree", "meritree.search", "meritree.value", "meritree.respond", "meritree.align"],
 )
 def test_importing_the_engine_imports_no_framework(module: str) -> None:
     heavy = ["typer", "rich", "dulwich", "numpy", "matplotlib", "pytest", "torch", "sqlite3"]

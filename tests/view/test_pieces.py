@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from html import unescape
+from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meritree.errors import BadInput
+from meritree.view.curves import learning_curves
 from meritree.view.html import difference
 from meritree.view.plots import Series, Whisker, plot, whiskers
 from meritree.view.syntax import coloured_lines
@@ -72,3 +76,20 @@ def test_steps_hold_their_value_until_the_next_one() -> None:
     assert len(corners) == 3
     assert corners[0][1] == corners[1][1]
     assert corners[1][0] == corners[2][0]
+
+
+class Point(NamedTuple):
+    step: int
+    name: str
+    value: float
+
+
+def test_curves_show_the_runs_that_measured_and_name_what_there_is() -> None:
+    losses = [Point(10, "loss", 0.7), Point(20, "loss", 0.5), Point(20, "accuracy", 1.0)]
+    svg = learning_curves({"DPO": losses, "IPO": losses[:2], "empty": []}, "loss")
+    root = ElementTree.fromstring(svg)
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"DPO", "IPO", "loss", "step"} <= set(texts)
+    assert "empty" not in texts
+    with pytest.raises(BadInput, match="no run measured 'reward'; there are accuracy, loss"):
+        learning_curves({"DPO": losses}, "reward")

@@ -18,6 +18,7 @@ from meritree.cli.export import export
 from meritree.cli.fix import fix
 from meritree.cli.import_ import import_
 from meritree.cli.judge import judge
+from meritree.cli.lab import app as lab
 from meritree.cli.resume import resume
 from meritree.cli.sandbox import app as sandbox
 from meritree.cli.serve_model import serve_model
@@ -66,6 +67,7 @@ for _command in (fix, resume, demo, show, view, export, judge, study, systems, d
 app.command("import")(import_)
 app.command("serve-model")(serve_model)
 app.add_typer(sandbox)
+app.add_typer(lab)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,

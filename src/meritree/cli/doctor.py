@@ -25,7 +25,9 @@ EXTRAS = {
     "ray": (("ray",), "many tasks and candidates on a cluster"),
     "mini": (("mini-swe-agent",), "mini-swe-agent as the policy of fix"),
     "swebench": (("pyarrow",), "SWE-bench lists as parquet files"),
-    "trl": (("trl",), "losses compared with those of TRL"),
+    "align": (("torch", "transformers"), "training language models, meritree lab"),
+    "lora": (("peft",), "adapters instead of whole models"),
+    "trl": (("trl",), "our objectives in TRL's trainers"),
     "dev": (("hypothesis", "mypy", "ruff"), "the project's own tests and checks"),
 }
 

@@ -1,1 +1,1 @@
-"""Studies of the alignment room."""
+"""Studies of systems that align language models: on tables of logits and in the laboratory."""

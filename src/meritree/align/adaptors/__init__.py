@@ -1,0 +1,1 @@
+"""Our objectives inside other libraries' trainers; each file needs its library only when called."""

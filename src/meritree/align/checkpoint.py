@@ -1,0 +1,77 @@
+"""Checkpoints of a training run: everything that the next step depends on, in one file.
+
+Only tensors and plain values are written, so that reading a file runs no code of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meritree.align._torch import Module, Tensor, torch
+from meritree.errors import BadInput
+
+SCHEMA = 1
+NAME = "checkpoint.pt"
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """Short hash of the tensors' contents and shapes."""
+    digest = hashlib.sha256()
+    for x in tensors:
+        digest.update(repr((tuple(x.shape), str(x.dtype))).encode())
+        digest.update(x.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def trained_state(policy: Module) -> dict[str, Tensor]:
+    """Parameters that are trained, and buffers; frozen ones (under LoRA) stay with the caller."""
+    frozen = {name for name, p in policy.named_parameters() if not p.requires_grad}
+    return {name: x for name, x in policy.state_dict().items() if name not in frozen}
+
+
+def save(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the checkpoint whole or not at all.
+
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    path, half = folder / NAME, folder / f"{NAME}.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save({"schema": SCHEMA, **state}, half)
+        half.replace(path)
+    except (OSError, RuntimeError) as error:
+        half.unlink(missing_ok=True)
+        raise BadInput(f"checkpoint {path}: cannot be written ({error})") from None
+
+
+def load(folder: Path, recipe: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The checkpoint in the folder, None if there is none.
+
+    Raises:
+        BadInput: unreadable, of another version, or of another run; names what differs.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        schema, kept = state["schema"], state["recipe"]
+    # A damaged file shows as any of many errors of the unpickler.
+    except Exception as error:
+        raise BadInput(
+            f"checkpoint {path}: cannot be read ({type(error).__name__}); remove it to begin anew"
+        ) from error
+    if schema != SCHEMA:
+        raise BadInput(f"checkpoint {path}: version {schema}, expected {SCHEMA}; begin anew")
+    for name, value in recipe.items():
+        if kept.get(name) != value:
+            raise BadInput(
+                f"checkpoint {path}: is of another run: {name} was {kept.get(name)!r}, "
+                f"now {value!r}; give another folder or the same settings"
+            )
+    return state
