@@ -184,7 +184,7 @@ def test_tokens_are_positions_feature_maps_or_everything() -> None:
 
 
 def test_a_torso_with_a_mixture_is_a_network_for_the_trainer_and_takes_a_context() -> None:
-    net = network(Tokenised(Convolutions((4,)), SoftMoE(2, hidden=3)), outputs=6)
+    net = network(Tokenised(Convolutions((4,), ("SAME",)), SoftMoE(2, hidden=3)), outputs=6)
     obs, ctx = jnp.ones((2, 5, 4), bool), jnp.zeros((2, 3))
     params = jax.eval_shape(net.init, jax.random.key(0), obs[0], ctx[0])
     features, raw = jax.eval_shape(net.apply, params, obs, ctx)
@@ -192,11 +192,20 @@ def test_a_torso_with_a_mixture_is_a_network_for_the_trainer_and_takes_a_context
     assert raw.shape == (2, 6)
 
 
+def test_convolutions_without_padding_leave_fewer_positions() -> None:
+    torso = Convolutions((4, 5), ("SAME", "VALID"))
+    out = jax.eval_shape(
+        lambda key: torso.apply(torso.init(key, jnp.ones((10, 5))), jnp.ones((10, 5))),
+        jax.random.key(0),
+    )
+    assert out.shape == (8, 3, 5)
+
+
 def test_the_pooled_torso_knows_what_is_there_but_not_where() -> None:
     a, b = np.zeros((2, 4, 4, 1), np.float32)
     a[1, 1] = b[2, 3] = 1.0
     for pooled in (True, False):
-        torso = Flattened(Convolutions(()), 8, pooled=pooled)  # the observation itself
+        torso = Flattened(Convolutions((), ()), 8, pooled=pooled)  # the observation itself
         params = numbers(torso, a)
         apply = jax.jit(
             lambda obs, torso=torso, params=params: torso.apply({"params": params}, obs)
@@ -212,9 +221,11 @@ def test_the_pooled_torso_knows_what_is_there_but_not_where() -> None:
         (SoftMoE(2, hidden=0), "hidden=0"),
         (TopOneMoE(2, capacity=0.0), r"capacity=0\.0"),
         (Tokenised(Convolutions(), SoftMoE(2), "words"), "pixel, map and sample"),  # type: ignore[arg-type]
+        (Flattened(Convolutions((4,))), "1 filters and 2 paddings"),
     ],
 )
 def test_what_makes_no_mixture_is_refused(module: Any, words: str) -> None:
-    tokens = jnp.ones((3, 3, 1)) if isinstance(module, Tokenised) else TOKENS
+    mixture = isinstance(module, SoftMoE | TopOneMoE)
+    tokens = TOKENS if mixture else jnp.ones((3, 3, 1))
     with pytest.raises(BadInput, match=words):
         shapes(module, tokens)

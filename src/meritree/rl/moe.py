@@ -118,19 +118,30 @@ class TopOneMoE(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """3x3 convolutions with ReLU that keep the size: [H, W, planes] -> [H, W, filters[-1]].
+    """3x3 convolutions with ReLU: [H, W, planes] -> [H', W', filters[-1]].
 
     An observation without planes gets one.
+
+    Attributes:
+        filters: of each layer.
+        paddings: ``SAME`` keeps the size, ``VALID`` takes 2 off height and width.
     """
 
     filters: Sequence[int] = (16, 16)
+    paddings: Sequence[str] = ("SAME", "SAME")
     kernel_init: Initializer = nn.initializers.xavier_uniform()
 
     @nn.compact
     def __call__(self, obs: Array, ctx: Array | None = None) -> Array:
         x = obs if obs.ndim == 3 else obs[..., None]
-        for count in self.filters:
-            x = nn.relu(nn.Conv(count, (3, 3), kernel_init=self.kernel_init)(x))
+        if len(self.filters) != len(self.paddings):
+            raise BadInput(
+                f"Convolutions: {len(self.filters)} filters and {len(self.paddings)} paddings; "
+                "give one of each for every layer"
+            )
+        for count, padding in zip(self.filters, self.paddings, strict=True):
+            conv = nn.Conv(count, (3, 3), padding=padding, kernel_init=self.kernel_init)
+            x = nn.relu(conv(x))
         return x
 
 
