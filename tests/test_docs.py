@@ -122,7 +122,7 @@ def test_shell_scripts_are_valid() -> None:
     subprocess.run([bash, "-n", str(ROOT / ".ci" / "run")], check=True)
 
 
-@pytest.mark.parametrize("page", ["code-search.md", "discriminator.md"])
+@pytest.mark.parametrize("page", ["code-search.md", "discriminator.md", "exact.md"])
 def test_every_example_of_a_guide_is_right(page: str) -> None:
     failed, tried = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
     assert tried > 10

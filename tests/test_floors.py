@@ -15,7 +15,7 @@ FLOORS = {
     "cli": 5,
     "view": 4, "studies": 4, "bench": 4, "demo": 4,
     "swe": 3, "rl": 3,
-    "search": 2, "respond": 2,
+    "search": 2, "respond": 2, "exact": 2,
     "value": 1, "objectives": 1, "run": 1, "stats": 1,
 }  # fmt: skip
 EVERYWHERE = {"errors", "__version__", "typing"}

@@ -18,7 +18,8 @@ from meritree.bench.swebench_repos import Environment, clone_of
 from meritree.cli.app import run
 from meritree.errors import BadInput
 from meritree.respond import FunctionModel, Reply, Request, ToolCall, Usage
-from meritree.respond.server import ModelServer
+from meritree.respond.faults import Faults
+from meritree.respond.server import ModelServer, Service
 from meritree.run.sandbox import choose
 
 MARKS = ("GOLD-MARK", "SECRET_MARK", "HINT-MARK")
@@ -151,13 +152,14 @@ def test_an_error_is_tried_again_and_its_search_goes_on_where_it_stood(
 ) -> None:
     from meritree.run.journal import Journal
 
-    with ModelServer(FunctionModel(Fixer())) as server:
-        url, port = server.base_url, server.port
     data, out = swebench.write(tmp_path / "data.json"), tmp_path / "out"
-    asked = ["--data", data, "--repos", swebench.repos, "--out", out, "--python", sys.executable,
-             "--policy", "model", "--model", "local", "--base-url", url,
-             "--judge", "none"]  # fmt: skip
-    assert bench(*asked) == 0  # nobody listens there now
+    busy = Service(FunctionModel(Fixer()), faults=Faults("503"))
+    with ModelServer(busy) as server:
+        port = server.port
+        asked = ["--data", data, "--repos", swebench.repos, "--out", out, "--python",
+                 sys.executable, "--policy", "model", "--model", "local", "--base-url",
+                 server.base_url, "--judge", "none"]  # fmt: skip
+        assert bench(*asked) == 0  # it is there, and answers no question
     (row,) = rows(out / "runs.jsonl")
     assert row["status"] == "error"
     assert json.loads((out / "preds.json").read_text()) == {}

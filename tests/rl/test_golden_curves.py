@@ -65,6 +65,6 @@ def test_the_golden_curves_show_learning() -> None:
 
 
 if __name__ == "__main__":
-    env = runpy.run_path(str(HERE / "conftest.py"))["Corridor"]()
+    env = runpy.run_path(str(HERE / "conftest.py"))["make_corridor"]()
     curves = {name: curve(env, slots) for name, slots in SLOTS.items()}
     GOLDEN.write_text(json.dumps(curves, indent=1) + "\n", "utf-8")

@@ -31,6 +31,7 @@ def test_the_parts_that_a_study_names_exist(name: str) -> None:
         assert hasattr(importlib.import_module(module), attribute), part
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_at_smoke_scale_as_it_is_stored(name: str, tmp_path: Path) -> None:
     study = study_named(name)

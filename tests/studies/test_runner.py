@@ -119,8 +119,13 @@ def test_a_check_sees_changed_rows(tiny: Study) -> None:
     found = differences(tiny, fresh, kept)
     assert any("B beats A: holds before, now does not hold" in line for line in found)
     assert sum("before, now" in line for line in found) == 9
+    # What cannot repeat is held to its outcomes at full scale, to what it measures at any.
     measured = replace(tiny, repeatable=False)
-    assert differences(measured, fresh, kept) == found[-1:]
+    assert differences(measured, fresh, kept) == []
+    whole = replace(fresh, scale="full"), replace(kept, scale="full")
+    assert differences(measured, *whole) == found[-1:]
+    fewer = replace(fresh, rows=fresh.rows.where(system="A"))
+    assert any("only in one" in line for line in differences(measured, fewer, kept))
 
 
 def test_fewer_seeds_are_compared_with_the_same_seeds(tiny: Study) -> None:

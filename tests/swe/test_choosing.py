@@ -11,7 +11,8 @@ from meritree.cli.settings import read_settings
 from meritree.errors import BadInput
 from meritree.respond import FunctionModel
 from meritree.respond.data import Request
-from meritree.respond.server import ModelServer
+from meritree.respond.faults import Faults
+from meritree.respond.server import ModelServer, Service
 from meritree.run.journal import Journal
 from meritree.swe import choosing
 from meritree.swe.fix import fix, resume
@@ -90,9 +91,9 @@ def test_a_judge_that_cannot_be_asked_leaves_the_ranking(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choosing, "AGENTS", 1)  # each waits for its retries
-    with ModelServer(votes_for("nothing of the kind", [])) as server:
-        url = server.base_url
-    result = fix(options(shop, url))
+    busy = Service(votes_for("nothing of the kind", []), faults=Faults("503"))
+    with ModelServer(busy) as server:
+        result = fix(options(shop, server.base_url))
     assert result.status == "verified"
     assert "+        return high\n" in result.candidates[0].patch
     assert (result.choice or {})["stage"] in ("order", "votes")

@@ -6,6 +6,7 @@ Puts the parts of this room together; who pays, the caller says.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from meritree.errors import BadInput
 from meritree.respond.address import OPENAI, parse_address
 from meritree.respond.codec import loads
 from meritree.respond.connection import Connection
-from meritree.respond.errors import BrokenReply
+from meritree.respond.errors import BrokenReply, EndpointDown, ModelError, WrongKey
 from meritree.respond.ledgered import ledgered
 from meritree.respond.model import DEFAULT_MAX_TOKENS, Model
 from meritree.respond.openai_chat import OpenAIChat
@@ -26,6 +27,7 @@ from meritree.run.ledger import Ledger
 if TYPE_CHECKING:
     from meritree.respond.tape import Tape
 
+_CHECK_SECONDS = 15.0
 Tools = Literal["auto", "own", "text"]
 
 
@@ -117,15 +119,12 @@ def served_models(base_url: str, api_key_env: str | None = None) -> tuple[str, .
         ModelError: nobody answers, the key is wrong, or the answer is no list of models.
     """
     address = parse_address(base_url, api_key_env)
-    connection = Connection(address, "any")
-    try:
+    with closing(Connection(address, "any")) as connection:
         response = connection.exchange(f"{address.base}/models", None, 30.0)
-    finally:
-        connection.close()
-    if not 200 <= response.status < 300:
-        error = connection.refused(response)
-        error.args = (masked(str(error), address.key_variable),)
-        raise error
+        if not 200 <= response.status < 300:
+            error = connection.refused(response)
+            error.args = (masked(str(error), address.key_variable),)
+            raise error
     try:
         document = loads(response.body)
     except ValueError:
@@ -139,6 +138,28 @@ def served_models(base_url: str, api_key_env: str | None = None) -> tuple[str, .
     return tuple(
         str(one["id"]) for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)
     )
+
+
+def check_reachable(name: str, base_url: str, api_key_env: str | None = None) -> None:
+    """Ask an endpoint once for its list of models, before anything long is begun.
+
+    Only what no later question could change is refused: nobody there, a key missing, a key that
+    is unknown (401). An endpoint that keeps no list, is busy, or hides it from this key, passes.
+
+    Raises:
+        BadInput: no URL; nobody answers; the key is missing or unknown.
+    """
+    address = parse_address(base_url, api_key_env)
+    with closing(Connection(address, name)) as connection:
+        try:
+            response = connection.exchange(f"{address.base}/models", None, _CHECK_SECONDS)
+        except (EndpointDown, WrongKey) as error:
+            raise BadInput(str(error)) from None
+        except ModelError:
+            return  # somebody is there: slow, or of another mind about lists
+        if response.status == 401:
+            refused = str(connection.refused(response))
+            raise BadInput(masked(refused, address.key_variable))
 
 
 def user_prices(

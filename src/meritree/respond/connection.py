@@ -28,11 +28,12 @@ class Connection:
     Args:
         address: where to.
         model: who is asked there, for messages.
+        kind: what it is, for messages.
     """
 
-    def __init__(self, address: Address, model: str) -> None:
+    def __init__(self, address: Address, model: str, kind: str = "model") -> None:
         self.address = address
-        self.who = f"model {model!r} at {address.base}"
+        self.who = f"{kind} {model!r} at {address.base}"
         self._model = model
         self._client: Any = None
         self._mutex = threading.Lock()

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meritree import __version__
 from meritree.errors import BadInput
 from meritree.respond.address import OPENAI, parse_address
 from meritree.respond.codec import loads
+from meritree.respond.connection import Connection
 from meritree.respond.data import Usage
-from meritree.respond.errors import BrokenReply, ModelError, WrongKey
+from meritree.respond.errors import BrokenReply, ModelError
 from meritree.respond.model import CountTokens, Patience, utf8_bytes
-from meritree.respond.offline import check_host, guard, is_offline
 from meritree.respond.prices import Price, Prices, packaged_prices
-from meritree.respond.refusals import refusal
-from meritree.respond.retry import wait_before
-from meritree.respond.secret import masked, read_key
+from meritree.respond.retry import with_retries
+from meritree.respond.secret import masked
 from meritree.run.ledger import Ledger, Limits, Spending
 
-_MOST_BYTES = 64_000_000
 Vectors = list[list[float]]
 
 
@@ -82,8 +78,7 @@ class Embeddings:
         self._patience = Patience() if patience is None else patience
         self._count = count
         self._sleep = sleep
-        self._client: Any = None
-        self._mutex = threading.Lock()
+        self._connection = Connection(self.address, name, "embedding model")
 
     def __repr__(self) -> str:
         return f"Embeddings({self.name!r}, {self.address.base!r})"
@@ -97,17 +92,14 @@ class Embeddings:
         """
         if not texts:
             return []
-        for turn in range(self._patience.retries + 1):
-            try:
-                return self._paid(texts)
-            except ModelError as error:
-                error.args = (masked(str(error), self.address.key_variable),)
-                most = self._patience.retries if error.most_retries is None else error.most_retries
-                asks_longer = (error.retry_after or 0.0) > self._patience.longest
-                if not error.retryable or turn >= min(self._patience.retries, most) or asks_longer:
-                    raise
-                self._sleep(wait_before(turn, error, self._patience, 0.5))
-        raise AssertionError("unreachable: the last turn returns or raises")
+        return with_retries(lambda: self._attempt(texts), self._patience, sleep=self._sleep)
+
+    def _attempt(self, texts: Sequence[str]) -> Vectors:
+        try:
+            return self._paid(texts)
+        except ModelError as error:
+            error.args = (masked(str(error), self.address.key_variable),)
+            raise
 
     def _paid(self, texts: Sequence[str]) -> Vectors:
         tokens = sum(self._count(text) for text in texts)
@@ -132,55 +124,18 @@ class Embeddings:
         return vectors
 
     def _asked(self, texts: Sequence[str], seconds: float) -> Any:
-        from meritree.respond._http import exchange
-
-        who = f"embedding model {self.name!r} at {self.address.base}"
-        key = read_key(self.address.key_variable)
-        if key is None and self.address.key_needed:
-            raise WrongKey(f"{who} needs a key; set {self.address.key_variable}")
-        headers = {"content-type": "application/json", "user-agent": f"meritree/{__version__}"}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key}"
-        check_host(self.address.host)
         body = {"model": self.name, "input": list(texts), "encoding_format": "float"}
-        response = exchange(
-            self._connected(),
-            f"{self.address.base}/embeddings",
-            headers,
-            json.dumps(body).encode("ascii"),
-            seconds=seconds,
-            most_bytes=_MOST_BYTES,
-            on_bytes=lambda chunk: None,
-            who=who,
+        response = self._connection.exchange(
+            f"{self.address.base}/embeddings", json.dumps(body).encode("ascii"), seconds
         )
         if not 200 <= response.status < 300:
-            raise refusal(
-                response.status,
-                response.body,
-                response.headers,
-                self.address.base,
-                self.name,
-                self.address.key_variable,
-            )
+            raise self._connection.refused(response)
         try:
             return loads(response.body)
         except ValueError as error:
             raise EmbeddingError(
-                f"{who} sent what is no JSON: {error}", may_be_billed=True
+                f"{self._connection.who} sent what is no JSON: {error}", may_be_billed=True
             ) from None
-
-    def _connected(self) -> Any:
-        from meritree.respond._http import make_client
-
-        with self._mutex:
-            if self._client is None:
-                if is_offline():
-                    guard()
-                self._client = make_client(
-                    use_proxies=not self.address.loopback,
-                    encrypted=self.address.base.startswith("https"),
-                )
-            return self._client
 
 
 def _vectors(document: Any, count: int) -> Vectors:

@@ -8,21 +8,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from meritree.respond.data import Reply
 from meritree.respond.errors import ModelError
 from meritree.respond.model import Patience
 
+T = TypeVar("T")
+
 
 def with_retries(
-    attempt: Callable[[], Reply],
+    attempt: Callable[[], T],
     patience: Patience,
     *,
     deadline: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     jitter: Callable[[], float] = random.random,
-) -> Reply:
+) -> T:
     """Return the first reply; the last error where there is none.
 
     The wait before retry ``n`` is drawn from the upper half of ``first * 2**n`` (so that many

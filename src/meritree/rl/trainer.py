@@ -243,7 +243,7 @@ def _shape(leaf: Any) -> tuple[Any, Any]:
 
 def _as(leaf: Any, x: Any) -> Any:
     if _is_key(leaf):
-        return jax.random.wrap_key_data(jnp.asarray(x), impl=str(jax.random.key_impl(leaf)))
+        return jax.random.wrap_key_data(jnp.asarray(x))
     return jnp.asarray(x)
 
 

@@ -125,7 +125,8 @@ class Study:
             measured, on what, how often.
         needs: modules that must be importable, named before anything starts.
         extra: the extra of this package that installs them.
-        repeatable: the same seed gives the same rows (False where processor time is measured).
+        repeatable: the same seed gives the same rows on any machine (False where processor time is
+            measured, or a network is trained: processors differ in the last digits).
         part: what exactly works, where only a part of the system does; empty: all of it.
         notes: remarks for the page: what differs from the paper, what the claim leaves open.
     """

@@ -63,7 +63,7 @@ class Chooser:
                     discriminator.Candidate(self._key_of(one.node), one.patch, self._texts(one))
                     for one in debated
                 ],
-                task=self._task(),
+                task=told_of(self._prepared),
                 debate=self._debate(),
             )
             self.said = choice_data(choice)
@@ -82,12 +82,6 @@ class Chooser:
             [speaks], judge, agents=AGENTS, rounds=ROUNDS, seed=options.seed, ledger=self._ledger
         )
 
-    def _task(self) -> str:
-        told = self._prepared.options.issue.strip()
-        results = self._prepared.baseline.results
-        failing = "\n".join(f"{t}: {results[t].message}" for t in self._prepared.targets[:20])
-        return f"{told}\n\nThese tests failed and pass with every patch:\n{failing}".strip()
-
     def _key_of(self, node: int) -> str:
         return self._search.states[node].key
 
@@ -102,6 +96,14 @@ class Chooser:
             self._ledger.reserve(amount).book(amount)
         except BudgetExceeded:
             return  # the journal has it
+
+
+def told_of(prepared: Prepared) -> str:
+    """The fault in words: the issue text and what the failing tests say."""
+    told = prepared.options.issue.strip()
+    results = prepared.baseline.results
+    failing = "\n".join(f"{t}: {results[t].message}" for t in prepared.targets[:20])
+    return f"{told}\n\nThese tests failed and pass with every patch:\n{failing}".strip()
 
 
 def choice_data(choice: Choice) -> dict[str, Any]:

@@ -47,6 +47,10 @@ def fix(options: FixOptions, listener: Listener | None = None) -> FixResult:
         MeritreeError: the run failed; its folder is kept.
     """
     check_options(options)
+    if options.by_model or options.judge_model:
+        from meritree.swe.agent.setup import check_endpoints
+
+        check_endpoints(options)  # not in `resume`, which may have nothing left to ask
     folder = create(options)
     meta = {"kind": JOURNAL_KIND, "options": encode_options(options)}
     # Only whoever holds the journal may touch the folder: another process may run in it.

@@ -38,14 +38,14 @@ class Dynamics:
         shape = self.transition.shape
         if len(shape) != 3 or shape[0] != shape[2] or 0 in shape:
             raise BadInput(f"transition has shape {shape}, expected [S, A, S]")
-        _check_distribution("transition", self.transition)
+        check_distribution("transition", self.transition)
         if not 0.0 <= self.discount < 1.0:
             raise BadInput(f"discount = {self.discount}: must lie in [0, 1)")
         first = np.full(shape[0], 1.0 / shape[0]) if self.initial is None else self.initial
         first = np.asarray(first, dtype=float)
         if first.shape != (shape[0],):
             raise BadInput(f"initial has shape {first.shape}, expected [{shape[0]}]")
-        _check_distribution("initial", first)
+        check_distribution("initial", first)
         object.__setattr__(self, "initial", first)
 
     @property
@@ -255,11 +255,16 @@ def _policy(policy: ArrayLike | None, dynamics: Dynamics) -> Array:
         raise BadInput(
             f"policy has shape {table.shape}, expected [{dynamics.states}, {dynamics.actions}]"
         )
-    _check_distribution("policy", table)
+    check_distribution("policy", table)
     return table
 
 
-def _check_distribution(name: str, table: Array) -> None:
+def check_distribution(name: str, table: Array) -> None:
+    """Entries >= 0 that sum to one along the last axis.
+
+    Raises:
+        BadInput: they do not; the message names the table and the sum.
+    """
     if not np.isfinite(table).all() or table.min() < 0.0:
         raise BadInput(f"{name} holds values that are negative or not finite")
     sums = table.sum(axis=-1)

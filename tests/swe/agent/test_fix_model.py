@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from meritree.respond import Reply, ScriptedModel
+from meritree.respond.faults import Faults
 from meritree.respond.server import ModelServer, Service
 from meritree.run.journal import Journal
 from meritree.swe.agent.noise import ErringModel
@@ -48,11 +49,12 @@ def fix(repo: Path, out: Path, url: str, *more: object, **env: str) -> Any:
 
 
 @contextmanager
-def serving(kind: str) -> Iterator[str]:
+def serving(kind: str, *options: str, **env: str) -> Iterator[str]:
     """`meritree serve-model` in a process of its own."""
     process = subprocess.Popen(
-        [*MERITREE, "serve-model", "--model", kind, "--quiet"], stdout=subprocess.PIPE, text=True
-    )
+        [*MERITREE, "serve-model", "--model", kind, "--quiet", *options], stdout=subprocess.PIPE,
+        text=True, env={**os.environ, **env},
+    )  # fmt: skip
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip()
@@ -163,26 +165,90 @@ def test_bad_options_end_with_two_and_a_way_out(
     assert not (tmp_path / "out").exists()
 
 
-def test_endpoints_that_fail_are_named_and_the_run_can_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_an_endpoint_that_fails_half_way_is_named_and_the_run_can_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from meritree.cli.app import run
 
     repo, out = write(tmp_path / "repo"), tmp_path / "out"
-    monkeypatch.delenv("MERITREE_API_KEY", raising=False)
-    with ModelServer(Service(script(VIEW, MEND), key="right", names=("n",))) as server:
+    service = Service(script(VIEW, MEND), faults=Faults("ok,503,503,503" + ",ok" * 20))
+    with ModelServer(service) as server:
         base = ["fix", str(repo), "--out", str(out), "--quiet", "--sandbox", "rlimits",
                 "--base-url", server.base_url]  # fmt: skip
-        assert run([*base, "--model", "n"]) == 2
+        assert run([*base, "--model", "n"]) == 1
         said = capsys.readouterr().err
-        assert "MERITREE_API_KEY" in said
+        assert server.base_url in said
         assert f"meritree resume {out}" in said
-        monkeypatch.setenv("MERITREE_API_KEY", "wrong")
-        assert run(["resume", str(out), "--quiet"]) == 2
-        assert "wrong" not in capsys.readouterr().err
-        monkeypatch.setenv("MERITREE_API_KEY", "right")
         assert run(["resume", str(out), "--quiet", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["status"] == "verified"
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> tuple[Path, Path]:
+    """A repository, and a file that its tests write when they are run."""
+    mark = tmp_path / "tests-ran"
+    body = f"from pathlib import Path\n\nPath({str(mark)!r}).write_text('ran')\n"
+    return write(tmp_path / "repo", FILES | {"tests/conftest.py": body}), mark
+
+
+@pytest.mark.parametrize(
+    ("asked", "key", "said"),
+    [
+        (("--model", "m"), "", "refuses the key (401); set MERITREE_API_KEY"),
+        (("--model", "m"), "not-the-key-1", "refuses the key (401); set MERITREE_API_KEY"),
+        (("--judge-model", "j"), "not-the-key-1", "model 'j' at"),
+    ],
+)
+def test_a_key_that_is_missing_or_wrong_is_told_before_any_test_is_run(
+    tmp_path: Path, marked: tuple[Path, Path], asked: tuple[str, ...], key: str, said: str
+) -> None:
+    repo, mark = marked
+    out = tmp_path / "out"
+    with serving("repair", "--key-env", "SERVED", SERVED=KEY) as url:
+        common = ("fix", repo, "--out", out, "--base-url", url, "--sandbox", "rlimits", "--quiet")
+        done = command(*common, *asked, MERITREE_API_KEY=key)
+        assert (done.returncode, mark.exists(), out.exists()) == (2, False, False), done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not key or key not in done.stderr
+        if "--model" in asked and not key:
+            right = command(*common, *asked, "--budget-tests", 3, MERITREE_API_KEY=KEY)
+            assert right.returncode in (0, 1), right.stderr
+            assert mark.exists()
+
+
+@pytest.mark.parametrize("asked", [("--model", "m", "--base-url"), ("--model",)])
+def test_an_address_where_nobody_answers_is_told_before_any_test_is_run(
+    tmp_path: Path, marked: tuple[Path, Path], asked: tuple[str, ...]
+) -> None:
+    repo, mark = marked
+    out = tmp_path / "out"
+    with serving("repair") as url:
+        pass  # it is there no longer
+    done = command("fix", repo, "--out", out, "--sandbox", "rlimits", *asked, url)
+    assert (done.returncode, mark.exists(), out.exists()) == (2, False, False), done.stderr
+    words = " ".join(done.stderr.split())
+    assert f"at {url} cannot be reached" in words
+    assert "check the base URL and that the server runs" in words
+
+
+def test_a_provider_s_key_that_is_not_set_is_missed_without_asking_the_provider(
+    tmp_path: Path, marked: tuple[Path, Path]
+) -> None:
+    repo, mark = marked
+    out = tmp_path / "out"
+    env = {"OPENAI_API_KEY": "", "MERITREE_OFFLINE": ""}
+    done = command("fix", repo, "--out", out, "--model", "gpt-4o", "--sandbox", "rlimits", **env)
+    assert (done.returncode, mark.exists(), out.exists()) == (2, False, False), done.stderr
+    assert "needs a key; set OPENAI_API_KEY" in " ".join(done.stderr.split())
+
+
+def test_a_finished_run_is_reported_again_although_its_endpoint_is_gone(tmp_path: Path) -> None:
+    repo, out = write(tmp_path / "repo"), tmp_path / "out"
+    with ModelServer(script(VIEW, MEND)) as server:
+        assert fix(repo, out, server.base_url).returncode == 0
+    done = command("resume", out, "--json", "--quiet")
+    assert json.loads(done.stdout)["status"] == "verified", done.stderr
 
 
 def test_an_issue_without_a_failing_test_is_judged_by_the_models_own_and_stays_unverified(

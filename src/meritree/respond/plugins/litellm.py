@@ -11,10 +11,10 @@ from typing import Any
 
 from meritree.errors import MeritreeError
 from meritree.respond.data import Reply, Request
-from meritree.respond.errors import BrokenReply, EmptyReply
-from meritree.respond.model import DEFAULT_MAX_TOKENS, Patience, prompt_bound, untold_usage
+from meritree.respond.errors import BrokenReply
+from meritree.respond.model import DEFAULT_MAX_TOKENS, Patience
 from meritree.respond.offline import guard, is_offline
-from meritree.respond.plugins._shared import foreign_error
+from meritree.respond.plugins._shared import bound, completed, foreign_error
 from meritree.respond.prices import Price, Prices, packaged_prices
 from meritree.respond.retry import with_retries
 from meritree.respond.wire import Dialect, WireError, decode_reply, encode_request
@@ -88,9 +88,7 @@ class LiteLLMModel:
 
     def upper_bound(self, request: Request) -> Spending:
         """The most that one attempt can cost."""
-        prompt, written = prompt_bound(request), request.max_tokens or self._max_tokens
-        usd = math.inf if self.price is None else self.price.most(prompt, written)
-        return Spending(seconds=self._timeout, tokens=prompt + written, usd=usd)
+        return bound(request, self.price, self._timeout, self._max_tokens)
 
     def _read(self, request: Request, response: Any) -> Reply:
         document = response.model_dump() if hasattr(response, "model_dump") else response
@@ -100,12 +98,7 @@ class LiteLLMModel:
             raise BrokenReply(
                 f"model {self.name!r} through LiteLLM: {error}", may_be_billed=True
             ) from None
-        if not reply.usage.told:
-            reply = replace(reply, usage=untold_usage(request, reply))
-        if not reply.text.strip() and not reply.tool_calls:
-            raise EmptyReply(f"model {self.name!r} replied with nothing", usage=reply.usage)
-        usd = None if self.price is None else self.price.usd(reply.usage)
-        return replace(reply, usd=usd, model=reply.model or self.name)
+        return completed(request, reply, self.price, self.name)
 
 
 def _import() -> Any:

@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from dataclasses import replace
 from typing import Any
 
 from meritree.errors import MeritreeError
 from meritree.respond.codec import call_from_raw
 from meritree.respond.data import Message, Reply, Request, ToolCall, Usage
-from meritree.respond.errors import EmptyReply
-from meritree.respond.model import DEFAULT_MAX_TOKENS, Patience, prompt_bound, untold_usage
+from meritree.respond.model import DEFAULT_MAX_TOKENS, Patience
 from meritree.respond.offline import guard, is_offline
-from meritree.respond.plugins._shared import foreign_error
+from meritree.respond.plugins._shared import bound, completed, foreign_error
 from meritree.respond.prices import Price, Prices, packaged_prices
 from meritree.respond.retry import with_retries
 from meritree.respond.wire import arguments_of
@@ -91,9 +89,7 @@ class PydanticAIModel:
 
     def upper_bound(self, request: Request) -> Spending:
         """The most that one attempt can cost."""
-        prompt, written = prompt_bound(request), request.max_tokens or self._max_tokens
-        usd = math.inf if self.price is None else self.price.most(prompt, written)
-        return Spending(seconds=self._timeout, tokens=prompt + written, usd=usd)
+        return bound(request, self.price, self._timeout, self._max_tokens)
 
     async def _asked(self, request: Request, seconds: float) -> Any:
         from pydantic_ai.direct import model_request
@@ -172,16 +168,12 @@ class PydanticAIModel:
             text="".join(texts["text"]),
             tool_calls=tuple(calls),
             usage=Usage(told.input_tokens, told.output_tokens, told.cache_read_tokens),
-            model=response.model_name or self.name,
+            model=response.model_name or "",
             finish_reason="tool_calls" if calls else response.finish_reason or "stop",
             id=response.provider_response_id or "",
             reasoning="".join(texts["thinking"]),
         )
-        if not reply.usage.total:
-            reply = replace(reply, usage=untold_usage(request, reply))
-        if not reply.text.strip() and not calls:
-            raise EmptyReply(f"model {self.name!r} replied with nothing", usage=reply.usage)
-        return replace(reply, usd=None if self.price is None else self.price.usd(reply.usage))
+        return completed(request, reply, self.price, self.name)
 
     def close(self) -> None:
         """End the thread that serves the calls."""

@@ -51,6 +51,11 @@ class Gymnax:
                 f"{known}"
             ) from None
 
+    @property
+    def settings(self) -> Any:
+        """Its parameters, as gymnax has them."""
+        return self._made[1]
+
     @cached_property
     def spec(self) -> EnvSpec:
         env, params = self._made

@@ -19,6 +19,7 @@ import optax
 from meritree.errors import BadInput
 from meritree.rl.envs.env import Env, VectorEnv, vectorise, where_rows
 from meritree.rl.nets import MLP, network
+from meritree.rl.sharding import check_mesh, spread
 from meritree.rl.trainer import Episodes, Trainer
 from meritree.rl.value_based import act as acts
 from meritree.rl.value_based import bootstrap as bootstraps
@@ -66,6 +67,7 @@ class _Plan(NamedTuple):
     batch: int
     train_every: int
     updates: int
+    mesh: Any
 
 
 def value_trainer(
@@ -93,6 +95,7 @@ def value_trainer(
     warmup: int = 1000,
     gamma: float = 0.99,
     windows: int = 20,
+    mesh: Any = None,
 ) -> Trainer:
     """A trainer of action values from replayed transitions; all defaults together are DQN.
 
@@ -120,6 +123,8 @@ def value_trainer(
         warmup: environment steps before the first update.
         gamma: discount, in [0, 1].
         windows: points of the log.
+        mesh: `jax.sharding.Mesh` with an axis ``data`` over which worlds and batches are spread;
+            networks are copied to every device. Same numbers but for rounding.
 
     Raises:
         BadInput: numbers out of range, or parts that do not go together, with the reason.
@@ -143,7 +148,7 @@ def value_trainer(
         worlds, learning, _per_member(reward, chain), context, relabel_context,
         act or acts.epsilon_greedy(acts.decayed(steps=max(1, steps // 2))),
         act_score or head.score, data or Uniform(max(1, 50_000 // n_env)),
-        gamma, batch, train_every, updates,
+        gamma, batch, train_every, updates, mesh,
     )  # fmt: skip
     _check_parts(plan)
     round_steps = n_env * train_every
@@ -165,7 +170,7 @@ def _start(plan: _Plan, key: Key, warmup: int) -> ValueState:
     """The state after the warm-up steps."""
     keys = jax.random.split(key, 7)
     spec, n, members = plan.env.spec, plan.env.n, plan.learning.chain.K
-    world, obs = plan.env.reset(keys[0])
+    world, obs = spread(plan.mesh, plan.env.reset(keys[0]))
     ctx = _fresh_contexts(plan, keys[1], n)
     example = Step(
         reward=jnp.zeros((n, spec.channels)), boot=jnp.zeros(n), last=jnp.zeros(n, bool), obs=obs,
@@ -214,7 +219,7 @@ def _live(plan: _Plan, state: ValueState) -> tuple[ValueState, dict[str, Array]]
     members, gamma = plan.learning.chain.K, plan.gamma
     score = _scores(plan, state.learned.members.online, state.obs, state.ctx)
     action = plan.act(choosing, score, state.member, state.steps).astype(jnp.int32)
-    world, out = plan.env.step(going, state.world, action)
+    world, out = spread(plan.mesh, plan.env.step(going, state.world, action))
     last = out.terminated | out.truncated
     step = Step(
         out.reward, gamma * (1.0 - out.terminated), last, state.obs, action, out.reached, state.ctx
@@ -248,6 +253,7 @@ def _learn(plan: _Plan, state: ValueState) -> tuple[ValueState, dict[str, Array]
     folded = fold(steps, relabelled[0])
     reward = jnp.stack([folded.reward, *[fold(steps, more).reward for more in relabelled[1:]]])
     reward = jnp.broadcast_to(reward, (plan.learning.chain.K, *reward.shape[1:]))
+    folded = spread(plan.mesh, folded)
     learned, error, log = update(
         plan.learning, state.learned, folded, reward, drawn.weight, updating
     )
@@ -346,6 +352,7 @@ def _check_parts(plan: _Plan) -> None:
         )
     if plan.relabelled and context is None:
         raise BadInput("relabel_context=True, but there is no context to draw anew")
+    check_mesh(plan.mesh, n_env=plan.env.n, batch=plan.batch)
     n_step = getattr(plan.data, "n_step", 1)
     if plan.relabelled and n_step > 1:
         raise BadInput(

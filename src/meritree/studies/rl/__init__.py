@@ -1,1 +1,1 @@
-"""Studies of the reinforcement-learning systems."""
+"""Studies of reinforcement learning: what values are learned, and how."""

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -27,14 +27,17 @@ from meritree.bench.tasks import Task, inject, list_hash
 from meritree.errors import BadInput
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import Strategy
-from meritree.swe.code_search import SearchLimits, Tester
+from meritree.swe.choosing import told_of
+from meritree.swe.code_search import CodeSearch, SearchLimits, Tester
 from meritree.swe.edits import Edit
-from meritree.swe.search_setup import new_search
+from meritree.swe.repair.ranking import rank
+from meritree.swe.search_setup import flags, new_search
 from meritree.swe.testing.types import Outcome, TestLimits
+from meritree.swe.verify import Searched, plausible_patch
 from meritree.value.estimate import Estimate
 
 if TYPE_CHECKING:
-    from meritree.swe.agent.search import AgentLimits
+    from meritree.swe.agent.search import AgentLimits, AgentSearch
     from meritree.swe.agent.setup import Models
     from meritree.swe.agent.value_agent import AgentWeights
 
@@ -58,6 +61,30 @@ class Tried:
     passed: bool
     tests: int
     tokens: int = 0
+
+
+def with_one_test(task: Task, seed: int) -> Task:
+    """The same fault, of which one failing test is shown, drawn by the seed."""
+    failing = (*task.shown, *task.held_out)
+    shown = Random(f"{task.id}:{seed}").choice(failing)
+    return replace(task, shown=(shown,), held_out=tuple(one for one in failing if one != shown))
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """A patch that passes the shown tests.
+
+    Attributes:
+        key: of its state.
+        patch: a unified diff.
+        files: changed files, path -> new text.
+        right: it also passes the hidden ones, or is the original.
+    """
+
+    key: str
+    patch: str
+    files: Mapping[str, str]
+    right: bool
 
 
 @cache
@@ -131,14 +158,7 @@ class OpenTask:
             tests: budget of candidate evaluations.
             distort: what becomes of the value of a patch that does not pass.
         """
-        search = new_search(
-            self._case.prepared,
-            strategy=strategy,
-            seed=seed,
-            ledger=Ledger(Limits(evaluations=tests)),
-            limits=SearchLimits(stop_at_first=True),
-            testers=[self.tester],
-        )
+        search = self._repair_search(strategy, seed, tests, SearchLimits(stop_at_first=True))
         if distort is not None:
             plain, told = search.judge, distort
 
@@ -168,12 +188,73 @@ class OpenTask:
         temperature: float | None = None,
     ) -> Tried:
         """A search by a model's actions, ended by its first passing patch or by its budgets."""
+        search, ledger = self._agent_search(
+            strategy, seed, models, limits, weights, tests, tokens, temperature
+        )
+        spent = ledger.snapshot().spent.tokens
+        if not search.found:
+            return Tried(False, False, search.evaluations, spent)
+        right = self._right(search.files(search.found[0]))
+        return Tried(right, True, search.evaluations, spent)
+
+    def passing_by_repair(self, strategy: Strategy, seed: int, tests: int) -> list[Passing]:
+        """Every passing patch of a search that goes on after the first, best ranked first."""
+        search = self._repair_search(strategy, seed, tests, SearchLimits())
+        search.run()
+        return self._ranked(search)
+
+    def passing_by_agent(
+        self,
+        strategy: Strategy,
+        seed: int,
+        *,
+        models: Models,
+        limits: AgentLimits,
+        weights: AgentWeights,
+        tests: int,
+        tokens: int,
+        temperature: float | None = None,
+    ) -> list[Passing]:
+        """The same of a model's search; ``limits`` say how many patches it goes on for."""
+        search, _ = self._agent_search(
+            strategy, seed, models, limits, weights, tests, tokens, temperature
+        )
+        return self._ranked(search)
+
+    @property
+    def told(self) -> str:
+        """The fault as debaters are told of it."""
+        return told_of(self._case.prepared)
+
+    def _repair_search(
+        self, strategy: Strategy, seed: int, tests: int, limits: SearchLimits
+    ) -> CodeSearch:
+        return new_search(
+            self._case.prepared,
+            strategy=strategy,
+            seed=seed,
+            ledger=Ledger(Limits(evaluations=tests)),
+            limits=limits,
+            testers=[self.tester],
+        )
+
+    def _agent_search(
+        self,
+        strategy: Strategy,
+        seed: int,
+        models: Models,
+        limits: AgentLimits,
+        weights: AgentWeights,
+        tests: int,
+        tokens: int,
+        temperature: float | None,
+    ) -> tuple[AgentSearch, Ledger]:
+        """A search that ran, and its books."""
         from meritree.swe.agent.setup import new_agent_search
 
-        prepared = self._case.prepared
         ledger = Ledger(Limits(evaluations=tests, tokens=tokens))
         search = new_agent_search(
-            prepared,
+            self._case.prepared,
             self._scratch,
             models=models,
             strategy=strategy,
@@ -186,13 +267,26 @@ class OpenTask:
         )
         search.run()
         search.expander.trials.close()
-        spent = ledger.snapshot().spent.tokens
-        if not search.found:
-            return Tried(False, False, search.evaluations, spent)
-        changed = search.files(search.found[0])
+        return search, ledger
+
+    def _ranked(self, search: Searched) -> list[Passing]:
+        """As `meritree fix` ranks them: what looks made for the tests comes last."""
+        prepared = self._case.prepared
+        nodes = {search.states[node].key: node for node in search.found}
+        ranked = rank([plausible_patch(prepared, search, node) for node in search.found])
+        keys = [item.patch.key for item in ranked]
+        keys.sort(key=lambda key: bool(flags(prepared, search.path(nodes[key]))))
+        return [self._passing(search, nodes[key]) for key in keys]
+
+    def _passing(self, search: Searched, node: int) -> Passing:
+        store, base, files = self._case.prepared.store, self._case.prepared.base, search.files(node)
+        patch = store.diff(base, store.tree_with(base, files))
+        texts = {path: text for path, text in files.items() if text is not None}
+        return Passing(search.states[node].key, patch, texts, self._right(files))
+
+    def _right(self, changed: Mapping[str, str | None]) -> bool:
         texts = {path: text for path, text in changed.items() if text is not None}
-        right = len(texts) == len(changed) and self.right(texts)
-        return Tried(right, True, search.evaluations, spent)
+        return len(texts) == len(changed) and self.right(texts)
 
     def close(self) -> None:
         """End the processes that hold the task's tests, and remove all copies."""

@@ -77,6 +77,11 @@ def for_agent(name: str) -> Agent:
     return Agent(name)
 
 
+def collecting(agent: Agent) -> Agent:
+    """The same search, which goes on after its first passing patch as `meritree fix` does."""
+    return replace(agent, limits=AgentLimits())
+
+
 def _warm(agent: Agent) -> Agent:
     return replace(agent, temperature=1.0)
 
@@ -150,4 +155,5 @@ def _endpoint(name: str, base_url: str) -> Model:
     return connect(Choice(name, base_url or None))
 
 
-__all__ = ["ABLATIONS", "BY_AGENT", "BY_REPAIR", "Agent", "for_agent", "for_repair", "models"]
+__all__ = ["ABLATIONS", "BY_AGENT", "BY_REPAIR", "Agent", "collecting", "for_agent", "for_repair",
+           "models"]  # fmt: skip

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from meritree.studies.checks import Own
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 from meritree.studies.swe.verdicts import (
+    BARELY,
     BASE,
+    CHOOSING,
+    DEBATED,
     GUARDED_PRIOR,
     MODEL,
     ONE,
+    OPEN,
+    RANKED,
     REPAIR,
     SEVERAL,
     SOLVED,
     TESTS,
     TOKENS,
     better,
+    debated_by,
     draw,
     falls_back,
     never_worse,
@@ -26,21 +32,28 @@ from meritree.studies.swe.verdicts import (
 )
 
 if TYPE_CHECKING:
-    from meritree.studies.swe.cases import Tried
+    from meritree.studies.swe.cases import OpenTask, Passing, Tried
     from meritree.studies.swe.contestants import Agent
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
     """Rows of one seed: every strategy on every task."""
-    from meritree.studies.swe.cases import opened
+    from meritree.studies.swe.cases import OpenTask, opened, task_named, with_one_test
 
     for name in settings["tasks"]:
         task = opened(name, settings["keep"])
         kind = ONE if len(task.task.faults) == 1 else SEVERAL
         yield from _by_repair(name, kind, seed, settings)
         yield from _by_agent(name, kind, seed, settings)
+        yield from _by_choice(task, kind, name, seed, settings)
         if kind == SEVERAL:
             yield from _by_quality(name, seed, settings)
+    for name in settings["barely_tested"]:
+        barely = OpenTask(with_one_test(task_named(name), seed), settings["keep"])
+        try:
+            yield from _by_choice(barely, BARELY, name, seed, settings)
+        finally:
+            barely.close()
 
 
 def _by_repair(name: str, kind: str, seed: int, settings: Settings) -> Iterator[Row]:
@@ -75,18 +88,59 @@ def _agent_rows(
 
 def _agent(agent: Agent, name: str, seed: int, settings: Settings) -> Tried:
     from meritree.studies.swe.cases import opened
+
+    task = opened(name, settings["keep"])
+    return task.by_agent(agent.rules, seed, **_agent_settings(agent, seed, settings))
+
+
+def _agent_settings(agent: Agent, seed: int, settings: Settings) -> dict[str, Any]:
     from meritree.studies.swe.contestants import models
 
-    return opened(name, settings["keep"]).by_agent(
-        agent.rules,
-        seed,
-        models=models(settings, agent, seed),
-        limits=agent.limits,
-        weights=agent.weights,
-        tests=settings["agent_tests"],
-        tokens=settings["tokens"],
-        temperature=agent.temperature,
-    )
+    return {
+        "models": models(settings, agent, seed),
+        "limits": agent.limits,
+        "weights": agent.weights,
+        "tests": settings["agent_tests"],
+        "tokens": settings["tokens"],
+        "temperature": agent.temperature,
+    }
+
+
+def _by_choice(
+    task: OpenTask, kind: str, name: str, seed: int, settings: Settings
+) -> Iterator[Row]:
+    """Searches that go on after the first passing patch, and who then chooses one."""
+    from meritree.studies.swe.contestants import collecting, for_agent, for_repair
+
+    agent = collecting(for_agent(BASE))
+    found = {
+        REPAIR: task.passing_by_repair(for_repair(BASE), seed, settings["tests"]),
+        MODEL: task.passing_by_agent(agent.rules, seed, **_agent_settings(agent, seed, settings)),
+    }
+    for policy, passing in found.items():
+        data = f"{policy}, {kind}"
+        for system, right, tokens in _choices(passing, task.told, seed, settings):
+            yield Row(system, data, SOLVED, 100.0 * right, name)
+            if tokens is not None:
+                yield Row(system, data, CHOOSING, tokens / 1000, name)
+        both = {one.right for one in passing} == {True, False}
+        yield Row(RANKED, data, OPEN, 100.0 * both, name)
+
+
+def _choices(
+    passing: Sequence[Passing], told: str, seed: int, settings: Settings
+) -> Iterator[tuple[str, bool, int | None]]:
+    """System, whether its choice is right, and its tokens (None: it asks nobody)."""
+    from meritree.studies.swe.debating import chosen, debate_of
+
+    yield RANKED, bool(passing) and chosen(passing, told, None)[0].right, None
+    for quality in (None, *settings["debater_quality"]):
+        system = DEBATED if quality is None else debated_by(quality)
+        if not passing:
+            yield system, False, 0
+            continue
+        one, tokens = chosen(passing, told, debate_of(settings, passing, seed, quality))
+        yield system, one.right, tokens
 
 
 def _by_quality(name: str, seed: int, settings: Settings) -> Iterator[Row]:
@@ -144,6 +198,7 @@ STUDY = Study(
         "meritree.swe.agent.setup.new_agent_search",
         "meritree.swe.agent.value_agent.ValueAgent",
         "meritree.swe.agent.hindsight.told",
+        "meritree.swe.discriminator.Debate",
         "meritree.stats.crossed_bootstrap",
     ),
     data=(
@@ -236,6 +291,15 @@ STUDY = Study(
             "what was tried, at equal test runs",
             better("best-first", "linear, again", f"{MODEL}, {SEVERAL}"),
         ),
+        *(
+            Own(
+                f"{kind}, {policy}: a debate in which half of the speakers know finds the right "
+                "one of the passing patches more often than the ranking",
+                better(DEBATED, RANKED, f"{policy}, {kind}"),
+            )
+            for policy in (REPAIR, MODEL)
+            for kind in (BARELY, SEVERAL)
+        ),
     ),
     scales={
         "smoke": Scale(
@@ -248,6 +312,9 @@ STUDY = Study(
                 "slips": 0.15,
                 "distortions": ((0.0, 0.2),),
                 "model_distortions": ((0.0, 50.0),),
+                "debaters": 0.5,
+                "debater_quality": (),
+                "barely_tested": ("parcel-2.3.0/single-001",),
                 "keep": False,
                 "model": "",
                 "base_url": "",
@@ -275,6 +342,14 @@ STUDY = Study(
                 "slips": 0.15,
                 "distortions": ((0.0, 0.2), (0.0, 1.0)),
                 "model_distortions": ((0.0, 0.0), (60.0, 0.0), (0.0, 200.0)),
+                "debaters": 0.5,
+                "debater_quality": (0.0, 0.25, 0.75, 1.0),
+                "barely_tested": (
+                    "roman-5.2/single-001",
+                    "inflection-0.5.1/single-003",
+                    "schema-0.7.8/single-002",
+                    "parcel-2.3.0/single-001",
+                ),
                 "keep": True,
                 "model": "",
                 "base_url": "",
@@ -304,8 +379,17 @@ STUDY = Study(
         "A search ends by its test runs or by its tokens, whichever is spent first; PAR2 counts "
         "twice the budget where nothing was found. Intervals in checks draw tasks and seeds anew, "
         "those in the table seeds only.",
-        "Debate is left out: among patches that pass, it is for models that can argue, and a "
-        "program that stands for one would decide by what we made it say. The discriminator has "
-        "tests of its own (`meritree.swe.discriminator`).",
+        "Debate: the search of `best-first` goes on after its first passing patch (to its whole "
+        "budget with the repair policy, for at most eight steps or five patches with the model); "
+        "then the ranking's first is taken, as `meritree fix` does, or what a debate of five "
+        "over up to three rounds makes of the five that rank highest, as with `--judge-model` "
+        "(here without the last check in fresh processes). Both choose from the same patches. With "
+        "many tests shown few wrong patches pass; so some faults are also searched with one test "
+        "shown, which leaves something to choose. The ranking's weights were fitted to other "
+        "injected faults, by the same kind of slips: elsewhere it will be right less often.",
+        "Without `--model` the speakers of the debate are programs: each knows a right patch with "
+        "the chance given (half, where none is), else votes by lot, and then joins a majority "
+        "that it hears. So this says how good speakers must be for a debate to pay, not how good "
+        "a language model is. They argue in one line: a real debate takes more tokens.",
     ),
 )

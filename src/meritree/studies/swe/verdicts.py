@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 SOLVED, TESTS, TOKENS = "solved %", "test runs (PAR2)", "k tokens (PAR2)"
 REPAIR, MODEL = "repair policy", "model"
 ONE, SEVERAL = "one edit", "several edits"
+BARELY = "one edit, one test shown"
+CHOOSING = "k tokens of the choice"
+OPEN = "right and wrong ones pass, %"  # searches where choosing among passing patches matters
 BASE = "best-first"  # whose parts are taken away, and whose value is made worse
 GUARDED_PRIOR = "guarded, order of prior"
+RANKED, DEBATED = f"{BASE}, then the ranking", f"{BASE}, then a debate"
 MARGIN = 5.0  # percentage points: what "not worse" may hide
 Compared = Callable[[Rows], tuple[Outcome, str, Interval | None]]
+
+
+def debated_by(quality: float) -> str:
+    """The system in which so many local debaters know the right patch."""
+    return f"{DEBATED} ({100 * quality:g} % know)"
 
 
 def difference(

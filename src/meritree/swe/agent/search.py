@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meritree.respond.data import Request
-from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
+from meritree.search import Child, SearchTree, Ticket
+from meritree.swe.agent import steps
 from meritree.swe.agent.actions import decode, tools
 from meritree.swe.agent.codec import encode_estimate
 from meritree.swe.agent.conversation import Turn, conversation
@@ -20,7 +21,7 @@ from meritree.swe.agent.expand import Expander
 from meritree.swe.agent.facts import features_of
 from meritree.swe.agent.hindsight import Lesson, told
 from meritree.swe.agent.looking import Observation
-from meritree.swe.agent.recorded import EVENTS, other_version, recorded_step, spent_in
+from meritree.swe.agent.recorded import EVENTS, recorded_step, spent_in
 from meritree.swe.agent.situation import Situation
 from meritree.swe.agent.state import AgentState, Expanded, Task
 from meritree.swe.agent.trials import Desk
@@ -29,8 +30,6 @@ from meritree.swe.driving import drive
 from meritree.swe.edits import Edit
 from meritree.swe.testing.types import Outcome
 from meritree.value.estimate import Estimate
-
-_SIBLING_PRIOR = 0.5  # a node's next proposal, as against the one before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +116,15 @@ class AgentSearch:
 
     def chain(self, node: int) -> list[AgentState]:
         """States from the root (left out) to a node."""
-        chain: list[AgentState] = []
-        current: int | None = node
-        while current is not None:
-            state = self.states[current]
-            if state.parent is not None:
-                chain.append(state)
-            current = state.parent
-        return chain[::-1]
+        return steps.chain(self.states, node)
 
     def path(self, node: int) -> tuple[Edit, ...]:
         """Edits from the root to a node."""
-        return tuple(edit for state in self.chain(node) if (edit := state.edit) is not None)
+        return steps.path(self.states, node)
 
     def labels(self, node: int) -> tuple[str, ...]:
         """What was done from the root to a node, in words."""
-        return tuple(state.words for state in self.chain(node))
+        return steps.labels(self.states, node)
 
     def best(self) -> int:
         """The node with the highest own value (first made wins ties)."""
@@ -166,19 +158,8 @@ class AgentSearch:
         )
 
     def _start_one(self) -> Task | None:
-        while not self._ended():
-            ticket = self.tree.ask()
-            if ticket is None:
-                if not self.tree.outstanding:
-                    self.stopped_because = self.stopped_because or "every branch has ended"
-                return None
-            if self.states[ticket.node].idle >= self.limits.idle:
-                self.record("exhausted", {"ticket": ticket.id})
-                self.tree.tell(ticket, EXHAUSTED)
-                continue
-            self.record("ask", {"ticket": ticket.id, "node": ticket.node})
-            return self._task(ticket)
-        return None
+        ticket = steps.next_ticket(self)
+        return None if ticket is None else self._task(ticket)
 
     def _task(self, ticket: Ticket) -> Task:
         """Everything that the worker needs, as it stands now."""
@@ -212,17 +193,6 @@ class AgentSearch:
         others = [one for one in self._edits.get(files, ()) if one.action not in known]
         return [*others, *own]
 
-    def _ended(self) -> bool:
-        if self.stopped_because:
-            return True
-        if not self.found:
-            return False
-        if len(self.found) >= self.limits.most_found:
-            self.stopped_because = f"{len(self.found)} candidates pass"
-        elif self.steps >= (self.first_found_at or 0) + self.limits.patience:
-            self.stopped_because = "enough steps were taken after the first candidate"
-        return bool(self.stopped_because)
-
     def _finish(self, made: Expanded) -> None:
         if made.stopped:
             self.stopped_because = made.stopped
@@ -255,7 +225,7 @@ class AgentSearch:
         self.steps += 1
         self.evaluations += made.evaluations
         siblings = self.tree.tree[made.ticket.node].expansions
-        prior = _SIBLING_PRIOR**siblings
+        prior = steps.SIBLING_PRIOR**siblings
         if made.alias:
             node = self.tree.tree.find(made.key)
             assert node is not None
@@ -263,7 +233,7 @@ class AgentSearch:
         state = self._state(made, parent)
         child = Child(
             made.key, state.words, made.estimate, prior, made.terminal,
-            prior * _SIBLING_PRIOR, features=state.features,
+            prior * steps.SIBLING_PRIOR, features=state.features,
         )  # fmt: skip
         told_node = self.tree.tell(made.ticket, child)
         new = told_node.id not in self.states
@@ -301,12 +271,8 @@ class AgentSearch:
             self.outcomes[files_and_tests(state.situation)] = made.outcome
         if state.estimate.mean > self.states[self._best].estimate.mean:
             self._best = node
-        if made.passed and all(
-            self.states[n].situation.tree != state.situation.tree for n in self.found
-        ):
-            self.found.append(node)
-            if self.first_found_at is None:
-                self.first_found_at = self.steps
+        if made.passed:
+            steps.note_found(self, node)
 
     def _learn(self, made: Expanded, new: bool) -> None:
         """What the next proposal at this node is told of this one."""
@@ -337,26 +303,16 @@ class AgentSearch:
             JournalError: the journal was written by a version that decides otherwise.
         """
         tasks: dict[int, Task] = {}
-        sink, self.events = self.events, None
-        listener, self.on_step = self.on_step, None
-        try:
+        with steps.unheard(self):
             for kind, payload in events:
                 self._replay_one(kind, payload, tasks)
-        finally:
-            self.events, self.on_step = sink, listener
         return list(tasks.values())
 
     def _replay_one(self, kind: str, payload: Mapping[str, Any], tasks: dict[int, Task]) -> None:
         number = payload["ticket"]
         if kind in ("ask", "exhausted"):
-            ticket = self.tree.ask()
-            if ticket is None or ticket.id != number:
-                raise other_version()
-            if kind == "exhausted":
-                self.tree.tell(ticket, EXHAUSTED)
-            elif ticket.node != payload["node"]:
-                raise other_version()
-            else:
+            ticket = steps.asked_again(self, kind, payload)
+            if ticket is not None:
                 tasks[number] = self._task(ticket)
             return
         task = tasks[number]

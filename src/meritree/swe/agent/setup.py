@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from meritree.errors import BadInput
+from meritree.respond.errors import ModelError
 from meritree.respond.ledgered import ledgered
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger, Limits
@@ -81,10 +82,10 @@ def endpoint(name: str, options: FixOptions) -> Model:
     Raises:
         BadInput: the address is none.
     """
-    from meritree.respond.address import OPENAI, parse_address
+    from meritree.respond.address import parse_address
     from meritree.respond.connect import Choice, connect, user_prices
 
-    url = name if name.startswith(("http://", "https://")) else options.base_url or OPENAI
+    url = _url_of(name, options)
     # A server on this machine is there or is not; one elsewhere may be busy.
     retries = 2 if parse_address(url).loopback else 5
     choice = Choice(name, options.base_url or None, tools=options.tools, retries=retries)
@@ -108,10 +109,33 @@ def check_model_options(options: FixOptions) -> None:
         raise BadInput(f"--temperature {options.temperature}: must lie in [0, 2]")
     if importlib.util.find_spec("httpx") is None:
         raise BadInput("asking a model over the network needs httpx: pip install 'meritree[llm]'")
-    asked = models_asked(options)
+    try:
+        asked = models_asked(options)
+    except ModelError as error:  # a URL in place of a name, and nobody there to tell it
+        raise BadInput(str(error)) from None
     ledger = Ledger(limits_of(options, asked))
     for model in asked:
         ledgered(model, ledger)
+
+
+def check_endpoints(options: FixOptions) -> None:
+    """Ask each endpoint that the options name whether it is there and knows the key.
+
+    Raises:
+        BadInput: it is not, or does not; see `check_reachable`.
+    """
+    from meritree.respond.connect import check_reachable
+
+    by_agent = (options.model, options.value_model) if options.by_model else ()
+    places = {_url_of(name, options): name for name in (*by_agent, options.judge_model) if name}
+    for url, name in places.items():
+        check_reachable(name, url)
+
+
+def _url_of(name: str, options: FixOptions) -> str:
+    from meritree.respond.address import OPENAI
+
+    return name if name.startswith(("http://", "https://")) else options.base_url or OPENAI
 
 
 def models_asked(options: FixOptions) -> tuple[Model, ...]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
+from meritree.search import Child, SearchTree, Ticket
+from meritree.swe.agent import steps
 from meritree.swe.agent.codec import decode_estimate, encode_estimate
 from meritree.swe.agent.recorded import other_version
 from meritree.swe.agent.search import AgentLimits
@@ -23,7 +24,6 @@ from meritree.swe.mini.conversation import Messages, fitted
 from meritree.swe.mini.step import Made, MiniExpander, MiniState, MiniTask, Place
 from meritree.value.estimate import Estimate
 
-_SIBLING_PRIOR = 0.5  # a node's next proposal, as against the one before it
 _TRIED = "From this point these commands were tried already; do something else:\n"
 _WHY = 200
 
@@ -67,22 +67,15 @@ class MiniSearch:
 
     def chain(self, node: int) -> list[MiniState]:
         """States from the root (left out) to a node."""
-        chain: list[MiniState] = []
-        current: int | None = node
-        while current is not None:
-            state = self.states[current]
-            if state.parent is not None:
-                chain.append(state)
-            current = state.parent
-        return chain[::-1]
+        return steps.chain(self.states, node)
 
     def path(self, node: int) -> tuple[Edit, ...]:
         """The steps that changed files on the way to a node."""
-        return tuple(edit for state in self.chain(node) if (edit := state.edit) is not None)
+        return steps.path(self.states, node)
 
     def labels(self, node: int) -> tuple[str, ...]:
         """What was done from the root to a node, in words."""
-        return tuple(state.words for state in self.chain(node))
+        return steps.labels(self.states, node)
 
     def messages(self, node: int) -> Messages:
         """The whole conversation of a node."""
@@ -117,19 +110,8 @@ class MiniSearch:
         )
 
     def _start_one(self) -> MiniTask | None:
-        while not self._ended():
-            ticket = self.tree.ask()
-            if ticket is None:
-                if not self.tree.outstanding:
-                    self.stopped_because = self.stopped_because or "every branch has ended"
-                return None
-            if self.states[ticket.node].idle >= self.limits.idle:
-                self.record("exhausted", {"ticket": ticket.id})
-                self.tree.tell(ticket, EXHAUSTED)
-                continue
-            self.record("ask", {"ticket": ticket.id, "node": ticket.node})
-            return self._task(ticket)
-        return None
+        ticket = steps.next_ticket(self)
+        return None if ticket is None else self._task(ticket)
 
     def _task(self, ticket: Ticket) -> MiniTask:
         messages = self.messages(ticket.node)
@@ -139,17 +121,6 @@ class MiniSearch:
             messages.append(self.expander.model.format_message(role="user", content=told))
         messages = fitted(messages, self.limits.context_tokens)
         return MiniTask(ticket, self.states[ticket.node], messages)
-
-    def _ended(self) -> bool:
-        if self.stopped_because:
-            return True
-        if not self.found:
-            return False
-        if len(self.found) >= self.limits.most_found:
-            self.stopped_because = f"{len(self.found)} candidates pass"
-        elif self.steps >= (self.first_found_at or 0) + self.limits.patience:
-            self.stopped_because = "enough steps were taken after the first candidate"
-        return bool(self.stopped_because)
 
     def _finish(self, made: Made) -> None:
         if made.stopped:
@@ -177,13 +148,18 @@ class MiniSearch:
         assert state is not None
         self.steps += 1
         self.evaluations += made.evaluations
-        prior = _SIBLING_PRIOR ** self.tree.tree[number].expansions
+        prior = steps.SIBLING_PRIOR ** self.tree.tree[number].expansions
         if made.alias:
             node = self.tree.tree.find(state.key)
             assert node is not None
             state.estimate = self.states[node.id].estimate
         child = Child(
-            state.key, state.words, state.estimate, prior, made.terminal, prior * _SIBLING_PRIOR
+            state.key,
+            state.words,
+            state.estimate,
+            prior,
+            made.terminal,
+            prior * steps.SIBLING_PRIOR,
         )
         told = self.tree.tell(made.ticket, child)
         new = told.id not in self.states
@@ -206,11 +182,8 @@ class MiniSearch:
         self._by_files.setdefault(state.situation.tree, node)
         if state.estimate.mean > self.states[self._best].estimate.mean:
             self._best = node
-        trees = {self.states[n].situation.tree for n in self.found}
-        if made.passed and state.situation.tree not in trees:
-            self.found.append(node)
-            if self.first_found_at is None:
-                self.first_found_at = self.steps
+        if made.passed:
+            steps.note_found(self, node)
 
     # ---- journal ------------------------------------------------------------------------------
 
@@ -226,13 +199,9 @@ class MiniSearch:
             JournalError: the journal was written by a version that decides otherwise.
         """
         tasks: dict[int, MiniTask] = {}
-        sink, self.events = self.events, None
-        listener, self.on_step = self.on_step, None
-        try:
+        with steps.unheard(self):
             for kind, payload in events:
                 self._replay_one(kind, payload, tasks)
-        finally:
-            self.events, self.on_step = sink, listener
         return list(tasks.values())
 
     def _replay_one(
@@ -240,14 +209,8 @@ class MiniSearch:
     ) -> None:
         number = payload["ticket"]
         if kind in ("ask", "exhausted"):
-            ticket = self.tree.ask()
-            if ticket is None or ticket.id != number:
-                raise other_version()
-            if kind == "exhausted":
-                self.tree.tell(ticket, EXHAUSTED)
-            elif ticket.node != payload["node"]:
-                raise other_version()
-            else:
+            ticket = steps.asked_again(self, kind, payload)
+            if ticket is not None:
                 tasks[number] = self._task(ticket)
             return
         task = tasks[number]

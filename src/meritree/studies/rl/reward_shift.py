@@ -1,0 +1,223 @@
+"""S047: a constant added to rewards: curiosity if negative, conservatism if positive.
+
+Tabular Q-learning in four rooms, by the size of the shift, and Q-iteration on small data sets:
+shifting rewards is the same as starting from other values, and what those do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from meritree.studies.checks import Better, Bound
+from meritree.studies.rows import Rows
+from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from meritree.exact import MDP
+
+ROOMS, COSTS, GAINS = "four rooms", "data, costs", "data, gains and costs"
+SUCCESS, FIRST, SEEN = "share of episodes at the goal", "first episode at the goal", "states seen"
+AGAIN = "difference from starting elsewhere"
+MORE = "success less 3 x that without a shift"
+WRONG, OVER, WORTH = "|estimate - true value|", "estimate - true value", "value of the policy"
+DOSES = (5.0, 0.5, 0.0, -0.05, -0.25, -0.5, -1.0, -2.5, -5.0, -25.0)  # c/(1 - gamma), V_max = 1
+BEST = -0.5
+SHIFTS = (-0.5, 0.0, 0.5, 4.0)
+CONSERVATIVE = "shift +0.5 a step"
+GAMMA = 0.98
+
+
+def named(dose: float) -> str:
+    """How a dose is called in the rows."""
+    return "no shift" if dose == 0.0 else f"shift {dose:+g}"
+
+
+START, PLAIN = f"start at {-BEST:+g}", f"shift {BEST:+g}, ends left alone"
+
+
+def measure(seed: int, settings: Settings) -> Iterator[Row]:
+    """Rows of one seed: all doses with the same random numbers, then one data set."""
+    yield from _online(seed, settings["episodes"])
+    yield from _offline(seed, settings["sets"])
+
+
+def _online(seed: int, episodes: int) -> Iterator[Row]:
+    import numpy as np
+
+    from meritree.exact import models, transformed
+    from meritree.exact.learning import q_learning
+    from meritree.value.transforms import scale_and_shift, shift
+
+    rooms = models.four_rooms(11, gamma=GAMMA)
+    lasting = [transformed(rooms, shift(d * (1.0 - GAMMA), GAMMA)).rewards for d in DOSES]
+    plain = transformed(rooms, scale_and_shift(1.0, BEST * (1.0 - GAMMA))).rewards
+    tables = np.stack([*lasting, rooms.rewards, plain])
+    systems = [*map(named, DOSES), START, PLAIN]
+    runs = q_learning(
+        rooms, tables, np.random.default_rng([seed, 47]), episodes=episodes, most=100,
+        q0=[*[0.0] * len(DOSES), -BEST, 0.0],
+    )  # fmt: skip
+    without = runs.finished[DOSES.index(0.0)].mean()
+    for k, system in enumerate(systems):
+        finished = runs.finished[k]
+        yield Row(system, ROOMS, SUCCESS, float(finished.mean()))
+        yield Row(system, ROOMS, SEEN, float(runs.visited[k]))
+        first = int(finished.argmax()) + 1 if finished.any() else episodes + 1
+        yield Row(system, ROOMS, FIRST, float(first))
+        yield Row(system, ROOMS, MORE, float(finished.mean() - 3.0 * without))
+    shifted, started = systems.index(named(BEST)), systems.index(START)
+    apart = runs.Q[shifted] - runs.Q[started] - BEST
+    same = np.array_equal(runs.lengths[shifted], runs.lengths[started])
+    live = ~rooms.ends
+    worst = float(np.abs(apart[live]).max()) if same else 1.0
+    yield Row(named(BEST), ROOMS, AGAIN, worst)
+
+
+def _offline(seed: int, sets: int) -> Iterator[Row]:
+    """Q-iteration on 120 transitions of a half-good policy; actions never seen keep their start."""
+    import numpy as np
+
+    from meritree.exact import MDP, models
+
+    for k in range(sets):
+        rng = np.random.default_rng([seed, k, 4700])
+        gains = models.garnet(30, 4, 3, rng, gamma=0.9)
+        costs = MDP(gains.P, -rng.random(gains.R.shape), gains.gamma)
+        for data, mdp in ((COSTS, costs), (GAINS, gains)):
+            yield from _from_data(data, mdp, _data_set(mdp, rng), f"set {k}")
+
+
+def _from_data(data: str, mdp: MDP, counts: NDArray[Any], unit: str) -> Iterator[Row]:
+    """What is learned from one data set under each shift, the shift taken out again."""
+    import numpy as np
+
+    from meritree.exact import evaluate, transformed
+    from meritree.exact.learning import offline_q
+    from meritree.value.transforms import shift, unshifted_value
+
+    for c in SHIFTS:
+        learned = transformed(mdp, shift(c, mdp.gamma)).rewards
+        Q = unshifted_value(offline_q(mdp, learned, counts), c, mdp.gamma)
+        true = evaluate(mdp, Q.argmax(axis=1))
+        gap = Q.max(axis=1) - true
+        system = "no shift" if c == 0.0 else f"shift {c:+g} a step"
+        yield Row(system, data, WRONG, float(np.abs(gap).mean()), unit)
+        yield Row(system, data, OVER, float(gap.mean()), unit)
+        yield Row(system, data, WORTH, float(mdp.first @ true), unit)
+
+
+def _data_set(mdp: MDP, rng: Any) -> NDArray[Any]:
+    """[S, A, S] counts of 120 transitions: half the best action, half any."""
+    import numpy as np
+
+    from meritree.exact import policy_iteration, policy_table, sample_episodes
+
+    behaviour = 0.5 * policy_table(mdp, policy_iteration(mdp).policy) + 0.5 / mdp.A
+    walked = sample_episodes(mdp, behaviour, 6, rng, horizon=20)
+    counts = np.zeros(mdp.P.shape)
+    np.add.at(counts, (walked.states[:, :-1], walked.actions, walked.states[:, 1:]), 1.0)
+    return counts
+
+
+def draw(rows: Rows, figure: Figure) -> str:
+    """Success by dose; error and worth of offline policies by shift."""
+    from meritree.studies.figure import bars
+
+    left, middle, right = figure.subplots(1, 3, width_ratios=[3, 2, 2])
+    found = [rows.interval(SUCCESS, named(dose), ROOMS) for dose in DOSES]
+    spread = [[i.mean - i.low for i in found], [i.high - i.mean for i in found]]
+    places = list(range(len(DOSES)))
+    left.errorbar(places, [i.mean for i in found], spread, marker="o", capsize=3)
+    left.set_xticks(places, [f"{dose:+g}" for dose in DOSES], rotation=60)
+    left.set_xlabel("c/(1 - gamma), the largest value being 1")
+    left.set_ylabel(SUCCESS)
+    bars(middle, rows, WRONG, dataset=COSTS)
+    bars(right, rows, WORTH, dataset=COSTS)
+    right.set_yticklabels([])
+    return (
+        "Left: share of episodes in which Q-learning from zero reaches the goal of four rooms, by "
+        "the shift of its rewards. Middle and right: Q-iteration on 120 transitions of a process "
+        "of 120 pairs that only costs, how far its values are off and what its policy is worth. "
+        f"{len(rows.seeds)} seeds, 95 % intervals."
+    )
+
+
+STUDY = Study(
+    id="S047",
+    name="reward-shift",
+    paper=Paper(
+        "Optimistic Curiosity Exploration and Conservative Exploitation with Linear Reward Shaping",
+        "H. Sun, L. Han, R. Yang, X. Ma, J. Guo, B. Zhou",
+        2022,
+        "2209.07288",
+        read="abstract and the released exploration code (dqn_rnd.py)",
+    ),
+    claim=(
+        "Shifting rewards by c is starting values c/(1 - gamma) lower: a negative shift explores "
+        "like optimism and finds sparse rewards, a positive one makes values learned from data "
+        "conservative and their estimates better."
+    ),
+    parts=(
+        "meritree.value.transforms.shift",
+        "meritree.value.transforms.scale_and_shift",
+        "meritree.exact.learning.q_learning",
+        "meritree.exact.learning.offline_q",
+        "meritree.exact.mdp.transformed",
+        "meritree.exact.models.four_rooms",
+    ),
+    data=(
+        Data(ROOMS, "11 x 11, corner to corner, gamma 0.98, epsilon 0.05",
+             "150 episodes of at most 100 steps"),
+        Data(COSTS, "garnet, 30 states, 4 actions, rewards in [-1, 0]: 0 lies above all values",
+             "120 transitions, half of them of the best policy; 20 sets a seed"),
+        Data(GAINS, "the same transitions, normal rewards: 0 lies below most values", "as above"),
+    ),
+    baselines=("no shift", START, PLAIN),
+    measure=measure,
+    checks=(
+        Bound("a shift is a start elsewhere: the same actions, values a constant apart", AGAIN,
+              named(BEST), ROOMS, at_most=1e-9),
+        Bound("half of the largest value as a negative shift: at least 3 x the success of none",
+              MORE, named(BEST), ROOMS, at_least=0.0),
+        Better("it sees more states", SEEN, named(BEST), "no shift", dataset=ROOMS),
+        *(
+            Bound(f"a positive shift ({dose:+g}) never finds the goal", SUCCESS, named(dose), ROOMS,
+                  at_most=0.0)
+            for dose in (0.5, 5.0)
+        ),
+        Better("a negative shift 50 times as large wastes the budget", SUCCESS, named(BEST),
+               named(-25.0), dataset=ROOMS),
+        *(
+            Better(f"{data}: a positive shift lowers estimates against the truth", OVER,
+                   CONSERVATIVE, "no shift", higher=False, dataset=data)
+            for data in (COSTS, GAINS)
+        ),
+        Better("where 0 is optimistic, it makes estimates better", WRONG, CONSERVATIVE,
+               "no shift", higher=False, dataset=COSTS),
+        Better("and the policy", WORTH, CONSERVATIVE, "no shift", dataset=COSTS),
+    ),
+    scales={
+        "smoke": Scale(3, {"episodes": 40, "sets": 2}),
+        "full": Scale(20, {"episodes": 150, "sets": 20}),
+    },
+    draw=draw,
+    part="the tabular equivalence, dose and response; no deep agent is measured",
+    notes=(
+        "Doses are given in units of the largest true value, 1: what counts is c/(1 - gamma), by "
+        "which values move.",
+        "Shifts go on for ever at ends (their value is c/(1 - gamma)), as the equivalence demands. "
+        "The released code leaves ends alone, which pays for ending early besides: "
+        f"'{PLAIN}'. That such a shift can change the best policy is a test "
+        "(tests/exact/test_learning.py).",
+        "Offline, everything depends on where 0 lies among the values: where they lie above it, "
+        "learning from 0 is pessimistic already, and a positive shift makes estimates worse "
+        f"('{GAINS}', reported, no check).",
+        "Returns, and the values compared offline, are those of the process itself, the shift "
+        "taken out.",
+        "Ensembles of shifts (RRS), bonuses with a shift and BCQ/CQL need deep learners.",
+    ),
+)  # fmt: skip
