@@ -77,7 +77,7 @@ class Curve(NamedTuple):
     state: Any
 
     def rows(self, system: str, dataset: str) -> Iterator[Row]:
-        """Both numbers, and the curve at a quarter, half and three quarters."""
+        """Both numbers."""
         yield Row(system, dataset, AUC, self.auc)
         yield Row(system, dataset, FINAL, self.final)
 
@@ -232,4 +232,7 @@ def dots(axes: Axes, rows: Rows, metric: str, datasets: Sequence[str]) -> None:
     axes.set_xticks(range(len(datasets)), list(datasets))
     axes.set_ylabel(metric)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=7)
+    axes.set_xlim(-0.6, len(datasets) - 0.4)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.3 * (high - low))  # room for the legend
+    axes.legend(fontsize=7, ncols=2, loc="upper left")

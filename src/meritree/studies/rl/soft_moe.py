@@ -33,7 +33,7 @@ CATCH = "Catch"
 SIZE, DORMANT = "parameters", "dormant share of hidden units"
 SLOPE = "slope of the score in log2 experts"
 SOFT, DENSE, TOP, EQUAL, POOLED = "soft", "dense", "top-1", "dense, equal size", "mean of tokens"
-RATE = 1.5e-3  # of Adam, for all; chosen with the dense layer on seeds 1000 to 1002
+RATE = 1.5e-3  # of Adam, for all; not tuned for these networks
 
 
 @dataclass(frozen=True)
@@ -263,10 +263,10 @@ STUDY = Study(
         "In the release a dense layer n times as wide has far more parameters than n experts, "
         "whose input is one token; so there is a dense layer of equal size too.",
         "Catch is far smaller than the paper's Atari games (24 tokens of 8 numbers against 121 of "
-        "64) and is solved by all: the score over the run is what can differ. One step size for "
-        "all networks.",
-        "MinAtar: `--set games=Breakout,SpaceInvaders,Asterix --set game_steps=300000 "
-        "--set game_seeds=3` takes about a processor day here, five games at 5 000 000 steps want "
-        "an accelerator.",
+        "64) and learned within seconds: the score over the run is what can differ. One step size "
+        "(1.5e-3, which suits a plain network there) for all networks.",
+        "Not measured: MinAtar, `--set games=Breakout,SpaceInvaders,Asterix --set game_steps=300000 "
+        "--set game_seeds=3`. 16 000 steps of Breakout with the plain network of MinAtar's authors "
+        "took 7 processor seconds.",
     ),
 )
