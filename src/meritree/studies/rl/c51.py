@@ -353,6 +353,6 @@ STUDY = Study(
         "every step, but not a fixed rule of ties, which would settle here.",
         "The paper's Atari suite needs GPUs. MinAtar at full length: "
         "`--set games=Breakout,SpaceInvaders,Asterix,Freeway,Seaquest --set game_steps=5000000 "
-        "--set game_seeds=5`.",
+        "--set game_seeds=5`; 16 000 steps of Breakout took DQN 7 processor seconds here.",
     ),
 )
