@@ -272,7 +272,7 @@ STUDY = Study(
         "millions of parameters; nothing here contradicts them. Its noise and drift experiments "
         "are not repeated.",
         "MinAtar at full length: `--set games=Breakout,SpaceInvaders,Asterix,Freeway,Seaquest "
-        "--set game_steps=5000000 --set game_seeds=5`; 16 000 steps of Breakout took DQN 7 processor "
-        "seconds here.",
+        "--set game_steps=5000000 --set game_seeds=5`; 16 000 steps of Breakout took DQN 7 "
+        "processor seconds here.",
     ),
 )

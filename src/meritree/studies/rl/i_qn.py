@@ -289,10 +289,10 @@ STUDY = Study(
         "Networks share nothing; the paper's Atari networks share their convolutions.",
         "The paper's Atari and MuJoCo experiments need GPUs. MinAtar at full length: "
         "`--set games=Breakout,SpaceInvaders,Asterix,Freeway,Seaquest --set game_steps=5000000 "
-        "--set game_seeds=5`; 16 000 steps of Breakout took DQN 7 processor seconds here, a chain of "
-        "three costs three times that.",
-        "What the chain gains on garnets a single network gains too when its target is renewed five "
-        "times as often (last check): tables have no projection error and nothing diverges, which "
-        "is what long periods guard against.",
+        "--set game_seeds=5`; 16 000 steps of Breakout took DQN 7 processor seconds here, a chain "
+        "of three costs three times that.",
+        "What the chain gains on garnets a single network gains too when its target is renewed "
+        "five times as often (third check): tables have no projection error and nothing diverges, "
+        "which is what long periods guard against.",
     ),
 )
