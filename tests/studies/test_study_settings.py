@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from meritree.cli.start import run
+from meritree.cli.app import run
 from meritree.cli.study import with_settings
 from meritree.errors import BadInput
 from meritree.studies.study import Scale, Study
@@ -54,4 +55,9 @@ def test_a_result_says_what_was_set_and_cannot_be_stored(
     command = ["study", "runtime-preferences", "--scale", "smoke", "--seeds", "1"]
     assert run([*command, "--set", "nothing=1", "--out", str(tmp_path)]) == 2
     assert "settings of runtime-preferences" in capsys.readouterr().err
-    assert run([*command, "--set", "samples=1", "--store", "--out", str(tmp_path)]) == 2
+    assert run([*command, "--set", "runs=50", "--store", "--out", str(tmp_path)]) == 2
+    assert "a result with runs=50 is yours to keep" in capsys.readouterr().err
+    assert run([*command, "--set", "runs=50", "--json", "--out", str(tmp_path)]) == 0
+    made = json.loads(capsys.readouterr().out)["provenance"]
+    assert made["command"].endswith("--set runs=50")
+    assert made["settings"]["runs"] == 50
