@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,6 +58,12 @@ def study(
         ),
     ] = "",
     base_url: Annotated[str, typer.Option(metavar="URL", help="Endpoint of the model.")] = "",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Another size than the scale's; may be repeated."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> int:
     """Measure a paper's claim: table, verdict, figure.
@@ -71,12 +78,14 @@ def study(
     if scale not in SCALES:
         raise BadInput(f"--scale {scale}: there are {' and '.join(SCALES)}")
     declared = with_model(study_named(name), model, base_url)
-    if model and store:
-        raise BadInput("--store: a result with --model is yours to keep; it lies in --out")
-    folder = read_out(out) or _state_folder() / _folder_name(declared.name, scale, model)
+    declared = with_settings(declared, scale, changes or ())
+    other = " ".join([*([model] if model else []), *(changes or ())])
+    if other and store:
+        raise BadInput(f"--store: a result with {other} is yours to keep; it lies in --out")
+    folder = read_out(out) or _state_folder() / _folder_name(declared.name, scale, other)
     context.obj.folder = str(folder)
     chosen = make_engine(engine, workers, ray_address)
-    result = _measure(declared, scale, seeds, chosen, folder, quiet=json)
+    result = _measure(declared, scale, seeds, chosen, folder, changes or (), quiet=json)
     differences = _compare(declared, result) if check else []
     if store:
         _keep(result, folder)
@@ -108,6 +117,36 @@ def with_model(study: Study, model: str, base_url: str) -> Study:
     return replace(study, scales=scales, part=part, repeatable=False)
 
 
+def with_settings(study: Study, scale: ScaleName, changes: Sequence[str]) -> Study:
+    """The study with ``NAME=VALUE`` in place of settings of one scale; lists have commas.
+
+    Raises:
+        BadInput: no such setting, or a value of another kind than the setting's own.
+    """
+    settings = dict(study.scales[scale].settings)
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name not in settings:
+            known = ", ".join(settings) or "none"
+            raise BadInput(f"--set {change}: settings of {study.name} at scale {scale}: {known}")
+        settings[name] = _setting(change, settings[name], text)
+    size = replace(study.scales[scale], settings=settings)
+    return replace(study, scales={**study.scales, scale: size}) if changes else study
+
+
+def _setting(change: str, old: Any, text: str) -> Any:
+    """``text`` as a value of the old one's kind."""
+    if isinstance(old, tuple):
+        like = old[0] if old else ""
+        return tuple(_setting(change, like, part) for part in text.split(",") if part)
+    if isinstance(old, bool) or not isinstance(old, int | float | str):
+        raise BadInput(f"--set {change}: {old!r} cannot be set here")
+    try:
+        return type(old)(text)
+    except ValueError:
+        raise BadInput(f"--set {change}: expected {type(old).__name__}, as {old!r}") from None
+
+
 def _folder_name(study: str, scale: str, model: str) -> str:
     plain = "".join(c if c.isalnum() else "-" for c in model)
     return f"{study}-{scale}-{plain}" if model else f"{study}-{scale}"
@@ -119,7 +158,14 @@ def _state_folder() -> Path:
 
 
 def _measure(
-    study: Study, scale: ScaleName, seeds: int | None, engine: Engine, folder: Path, *, quiet: bool
+    study: Study,
+    scale: ScaleName,
+    seeds: int | None,
+    engine: Engine,
+    folder: Path,
+    changes: Sequence[str],
+    *,
+    quiet: bool,
 ) -> Result:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -140,7 +186,9 @@ def _measure(
 
         result = run(study, scale, seeds=seeds, out=folder, engine=engine, progress=told)
     caption = draw(study, result.rows, folder / "figure.png")
-    result = replace(result, caption=caption)
+    made = result.provenance
+    command = " ".join([made.command, *(f"--set {change}" for change in changes)])
+    result = replace(result, caption=caption, provenance=replace(made, command=command))
     (folder / "result.json").write_text(write(result.to_json()), "utf-8")
     return result
 
