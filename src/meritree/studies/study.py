@@ -125,7 +125,8 @@ class Study:
             measured, on what, how often.
         needs: modules that must be importable, named before anything starts.
         extra: the extra of this package that installs them.
-        repeatable: the same seed gives the same rows (False where processor time is measured).
+        repeatable: the same seed gives the same rows (False where processor time is measured, or
+            where training carries the last digits of a machine's arithmetic on).
         part: what exactly works, where only a part of the system does; empty: all of it.
         notes: remarks for the page: what differs from the paper, what the claim leaves open.
     """

@@ -53,6 +53,9 @@ def corrected(tau: float = math.inf) -> SaddleLoss:
     return loss
 
 
+squared: SaddleLoss = corrected()
+
+
 def direct(tau: float = math.inf) -> SaddleLoss:
     """The saddle point's own gradient, clip(h, -tau, tau) delta; inf: GTD2."""
     _check_tau(tau)
@@ -88,10 +91,10 @@ class SaddleCorrection:
     and its released code (EQRC) for the squared loss; system S065.
 
     Attributes:
-        value_loss: what the values learn from, see `corrected`.
+        value_loss: what the values learn from, one of those above; `squared` is QRC.
     """
 
-    value_loss: SaddleLoss = corrected()
+    value_loss: SaddleLoss = squared
     replaces_main = True
 
     def init(self, key: Key, features: Array, actions: int) -> Params:
@@ -139,4 +142,3 @@ def saddle_optimizer(
     if not (ratio > 0.0 and beta >= 0.0):
         raise BadInput(f"saddle_optimizer: ratio={ratio} must be > 0 and beta={beta} >= 0")
     return own_step_size(optax.adam(step), optax.adamw(step * ratio, weight_decay=beta))
-

@@ -75,8 +75,7 @@ def _process(P: Floats, features: Floats, value: Floats, elsewhere: Any) -> Proc
 def td_fixed_point(process: Process) -> Floats:
     """Weights at which expected semi-gradient TD stands still, all states alike."""
     X, y = process.differences, process.reward
-    solution: Floats = np.linalg.solve(process.features.T @ X, process.features.T @ y)
-    return solution
+    return np.asarray(np.linalg.solve(process.features.T @ X, process.features.T @ y))
 
 
 def least_squares(process: Process) -> Floats:
