@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meritree.studies.checks import Better, Bound
+from meritree.studies.checks import Better, Bound, Where
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -27,21 +27,21 @@ LIMIT = 300
 
 
 class Variant(NamedTuple):
-    """One of the release's settings."""
+    """One of the release's variants."""
 
     channels: bool  # one value per fruit, or one of their sum
     masked: bool  # each of ten small networks sees one fruit only
     mean: bool  # bootstraps from the mean over actions, or from the best
     gamma: float
-    step: float  # of RMSprop
+    step: float  # of Adam
 
 
 VARIANTS = {
-    HRA: Variant(True, False, True, 0.99, 1e-3),
-    HRA1: Variant(True, True, True, 0.99, 1e-3),
-    HRA_MAX: Variant(True, True, False, 0.99, 1e-3),
-    DQN: Variant(False, False, False, 0.85, 5e-4),
-    DQN1: Variant(False, True, False, 0.85, 5e-4),
+    HRA: Variant(True, False, True, 0.99, 2e-3),
+    HRA1: Variant(True, True, True, 0.99, 2e-3),
+    HRA_MAX: Variant(True, True, False, 0.99, 2e-3),
+    DQN: Variant(False, False, False, 0.85, 1e-3),
+    DQN1: Variant(False, True, False, 0.85, 1e-3),
 }
 
 
@@ -110,12 +110,12 @@ def exact_steps(seed: int, episodes: int, mean: bool) -> float:
 
 
 def trainer(system: str, steps: int, windows: int = 20) -> Any:
-    """The value trainer of a variant: 250 hidden units in all, one update in four steps."""
+    """The value trainer of a variant: 250 hidden units in all, 64 rows every eighth step."""
     import optax
 
     from meritree.rl.envs import FruitCollection
     from meritree.rl.nets import MLP, ChannelReadout, ChannelTorsos
-    from meritree.rl.value_based import act, bootstrap
+    from meritree.rl.value_based import act
     from meritree.rl.value_based.chain import TargetChain
     from meritree.rl.value_based.data import Uniform
     from meritree.rl.value_based.trainer import value_trainer
@@ -135,13 +135,21 @@ def trainer(system: str, steps: int, windows: int = 20) -> Any:
         net=net,
         readout=readout or _summed_readout(count if variant.masked else 0),
         reward=None if variant.channels else total(env.spec.weights),
-        bootstrap=bootstrap.uniform if variant.mean else bootstrap.greedy,
+        bootstrap=_bootstrap(variant),
         chain=TargetChain(shift=100),
         act=act.epsilon_greedy(act.decayed(1.0, 0.1, steps // 2)),
-        data=Uniform(2500),
-        optimizer=optax.rmsprop(variant.step, decay=0.95, eps=1e-7),
-        steps=steps, n_env=4, warmup=1000, gamma=variant.gamma, windows=windows,
+        data=Uniform(6250),
+        optimizer=optax.adam(variant.step),
+        steps=steps, n_env=8, batch=64, warmup=1000, gamma=variant.gamma, windows=windows,
     )  # fmt: skip
+
+
+def _bootstrap(variant: Variant) -> Any:
+    from meritree.rl.value_based import bootstrap
+
+    if variant.mean:
+        return bootstrap.uniform
+    return bootstrap.own_best if variant.channels else bootstrap.greedy
 
 
 def _summed_readout(channels: int) -> Any:
@@ -259,24 +267,33 @@ STUDY = Study(
         ),
         Better("HRA+1 learns sooner than DQN", AUC, HRA1, DQN, higher=False),
         Better("HRA+1 clears it sooner than DQN at the end", FINAL, HRA1, DQN, higher=False),
-        Better("HRA+1 learns sooner than DQN+1", AUC, HRA1, DQN1, higher=False),
-        Better("HRA without masks learns sooner than DQN", AUC, HRA, DQN, higher=False),
-        Better("the mean learns sooner than the maximum", AUC, HRA1, HRA_MAX, higher=False),
+        Where(
+            Better("HRA+1 learns sooner than DQN+1", AUC, HRA1, DQN1, higher=False), (DQN1,)
+        ),
+        Where(
+            Better("HRA without masks learns sooner than DQN", AUC, HRA, DQN, higher=False), (HRA,)
+        ),
+        Where(
+            Better("the mean learns sooner than the maximum", AUC, HRA1, HRA_MAX, higher=False),
+            (HRA_MAX,),
+        ),
     ),
     scales={
-        "smoke": Scale(2, {"steps": 4_000, "episodes": 8, "systems": tuple(VARIANTS)}),
-        "full": Scale(8, {"steps": 80_000, "episodes": 64, "systems": tuple(VARIANTS)}),
+        "smoke": Scale(2, {"steps": 4_000, "episodes": 8, "systems": (HRA1, DQN)}),
+        "full": Scale(5, {"steps": 48_000, "episodes": 64, "systems": tuple(VARIANTS)}),
     },
     draw=draw,
     needs=("numpy", "matplotlib", "jax", "flax", "optax", "gymnax"),
     extra="rl",
     repeatable=False,
     notes=(
-        "Settings of the release: 250 hidden units in all, RMSprop, discount 0.99 and step 1e-3 "
-        "for HRA, 0.85 and 5e-4 for DQN, a batch of 32 in four steps, targets copied every 100 "
-        "updates. There behaviour is wholly random; here epsilon falls from 1 to 0.1 over the "
-        "first half, the same for all.",
-        "Losses are added over channels, as in the release.",
+        "As in the release: 250 hidden units in all, discount 0.99 for HRA and 0.85 for DQN, twice "
+        "the step size for HRA, targets copied every 100 updates, losses added over channels. "
+        "Otherwise than there: Adam (2e-3 and 1e-3) instead of RMSprop, 64 rows every eighth step "
+        "instead of 32 every fourth, and epsilon falls from 1 to 0.1 over the first half where "
+        "the release behaves wholly at random; chosen on seeds that are not reported.",
+        "A greedy policy that is not yet exact can go round in circles until the limit, so the "
+        "steps at the end are more than those of episodes with some random moves.",
         "Ms. Pac-Man, the paper's second experiment, needs Atari ROMs and is not repeated.",
         "Runs of networks repeat only to the last digits of a machine's arithmetic, so stored "
         "rows are compared by outcome.",
