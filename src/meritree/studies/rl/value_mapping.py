@@ -305,7 +305,7 @@ STUDY = Study(
             },
         ),
         "full": Scale(
-            6,
+            5,
             {
                 "betas": (1.0, 0.1, 0.01), "average_steps": 20_000, "chain_steps": 60_000,
                 "steps": 40_000, "systems": (CASCADE, CLIPPED, UNCLIPPED, HYPERBOLIC),
