@@ -14,6 +14,7 @@ import pytest
 from meritree.errors import BadInput
 from meritree.rl.value_based.bootstrap import Next
 from meritree.rl.value_based.extras import (
+    RandomRewardHeads,
     SaddleCorrection,
     corrected,
     corrected_absolute,
@@ -46,8 +47,13 @@ def out(arrays: dict[str, Any], head: Any = None) -> Out:
     nothing = jnp.zeros(B)
     return Out(
         arrays["features"], arrays["raw"], arrays["raw_next"], arrays["raw_next"], None, nothing,
-        head or Scalar(), Next(pi=PI), None, lambda obs, ctx: (obs, obs), lambda obs, ctx: (obs, obs),
+        head or Scalar(), Next(pi=PI), None, same, same,
     )  # fmt: skip
+
+
+def same(obs: Any, ctx: Any) -> tuple[Any, Any]:
+    """A network whose features and outputs are what it sees."""
+    return obs, obs
 
 
 def gradients(extra: SaddleCorrection) -> tuple[Any, Any]:
@@ -162,3 +168,36 @@ def test_only_the_second_head_decays() -> None:
     np.testing.assert_allclose(change["net"], 0.0)
     np.testing.assert_allclose(change["extra"], -0.1 * 2.0 * 0.5)
     assert math.isclose(float(change["extra"][0]), -0.1, rel_tol=1e-6)
+
+
+def test_heads_of_random_rewards_learn_from_features_by_td() -> None:
+    extra = RandomRewardHeads(count=7, coefficient=2.0, replaces_main=True)
+    params = extra.init(jax.random.key(1), jnp.ones(F), A)
+    seen = BATCH._replace(next_obs=RAW["features"][::-1])
+    rewards = np.asarray(extra.rewards(seen.next_obs))
+    assert rewards.shape == (B, 7)
+
+    def total(arrays: dict[str, Any], params: Any) -> Any:
+        return extra.loss(params, seen, out(arrays), jax.random.key(0))[0].sum()
+
+    values, own = jax.grad(total, argnums=(0, 1))(RAW, params)
+    kernel = np.asarray(params["kernel"])
+    now, then = np.asarray(RAW["features"]) @ kernel, np.asarray(seen.next_obs) @ kernel
+    delta = rewards + np.asarray(BATCH.boot)[:, None] * then - now
+    np.testing.assert_allclose(own["bias"], -2.0 * delta.sum(axis=0) / 7, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        values["features"], -2.0 * delta @ kernel.T / 7, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(values["raw"], 0.0)
+
+
+def test_random_rewards_are_the_same_ones_at_every_update() -> None:
+    one_hot = jnp.eye(6)
+    first, again = RandomRewardHeads(50), RandomRewardHeads(50, coefficient=3.0)
+    np.testing.assert_array_equal(first.rewards(one_hot), again.rewards(one_hot))
+    # A state's reward does not depend on how bright the observation is.
+    np.testing.assert_allclose(first.rewards(one_hot), first.rewards(2.0 * one_hot), rtol=1e-6)
+    assert abs(float(first.rewards(one_hot).std()) - 1.0) < 0.15
+    assert not np.allclose(first.rewards(one_hot), RandomRewardHeads(50, seed=1).rewards(one_hot))
+    with pytest.raises(BadInput, match="count"):
+        RandomRewardHeads(0)

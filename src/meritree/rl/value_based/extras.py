@@ -142,3 +142,60 @@ def saddle_optimizer(
     if not (ratio > 0.0 and beta >= 0.0):
         raise BadInput(f"saddle_optimizer: ratio={ratio} must be > 0 and beta={beta} >= 0")
     return own_step_size(optax.adam(step), optax.adamw(step * ratio, weight_decay=beta))
+
+
+@dataclass(frozen=True)
+class RandomRewardHeads:
+    """Values of fixed random rewards, learned by TD on the torso's features: an auxiliary task.
+
+    Reward i of a step is w_i . x(s') with w_i standard normal, fixed by ``seed``, and x the next
+    observation scaled to length 1: where observations are one-hot, every state has a normal
+    reward of its own. Each value is one linear readout of the features, of the policy that
+    behaves; next features come from the target network, next readouts are the current ones,
+    detached.
+
+    Source: Tang and Munos (2023), arXiv:2305.18491, system S053: with many such rewards features
+    span the leading eigenspace of the transitions.
+
+    Attributes:
+        count: m, how many.
+        coefficient: of the loss, a mean over the m values.
+        replaces_main: nothing else is learned.
+        seed: of the rewards.
+    """
+
+    count: int
+    coefficient: float = 1.0
+    replaces_main: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not self.coefficient > 0.0:
+            raise BadInput(
+                f"RandomRewardHeads: count={self.count} must be >= 1 and "
+                f"coefficient={self.coefficient} > 0"
+            )
+
+    def init(self, key: Key, features: Array, actions: int) -> Params:
+        size = features.size
+        kernel = jax.random.normal(key, (size, self.count)) / math.sqrt(size)
+        return {"kernel": kernel, "bias": jnp.zeros(self.count)}
+
+    def rewards(self, next_obs: Array) -> Array:
+        """``[B, m]``."""
+        rows = next_obs.reshape(next_obs.shape[0], -1).astype(jnp.float32)
+        length = jnp.sqrt(jnp.sum(rows**2, axis=-1, keepdims=True))
+        weights = jax.random.normal(jax.random.key(self.seed), (rows.shape[1], self.count))
+        return rows / jnp.maximum(length, 1e-9) @ weights
+
+    def loss(self, params: Params, batch: Step, out: Out, key: Key) -> tuple[Array, dict[str, Any]]:
+        """Half the squared TD error, averaged over the rewards, and its mean for the log."""
+        fixed = jax.lax.stop_gradient(params)
+        following, _ = out.target_net(batch.next_obs, batch.next_ctx)
+        v_next = jax.lax.stop_gradient(self._read(fixed, following))
+        target = self.rewards(batch.next_obs) + batch.boot[:, None] * v_next
+        rows = jnp.mean(regression.squared(self._read(params, out.features), target), axis=-1)
+        return self.coefficient * rows, {"random_rewards": jnp.mean(rows)}
+
+    def _read(self, params: Params, features: Array) -> Array:
+        return features.reshape(features.shape[0], -1) @ params["kernel"] + params["bias"]
