@@ -285,19 +285,19 @@ STUDY = Study(
             "converges to", "log, beta_reg 1", AVERAGE, at_least=0.414, at_most=0.458,
         ),
         Bound(
-            "logs are right in all states at discounts 0.3 and 0.5 (lower: 0.3)",
+            "logs are right in all states at discount 0.3",
             "states where greedy is right", LOG, chain_name(0.3), at_least=1.0,
         ),
         Bound(
-            "the same at 0.5",
+            "logs are right in all states at discount 0.5",
             "states where greedy is right", LOG, chain_name(0.5), at_least=1.0,
         ),
         Better(
-            "plain values are right less often at 0.3",
+            "plain values are right in fewer states at discount 0.3",
             "states where greedy is right", LOG, PLAIN, dataset=chain_name(0.3),
         ),
         Better(
-            "plain values are right less often at 0.5",
+            "plain values are right in fewer states at discount 0.5",
             "states where greedy is right", LOG, PLAIN, dataset=chain_name(0.5),
         ),
         Better(
@@ -326,10 +326,14 @@ STUDY = Study(
     extra="rl",
     repeatable=False,
     notes=(
-        "At beta_reg 0.1 the paper's two step sizes multiply: what counts is that the one in "
-        "ordinary space averages before the map bends.",
+        "The two step sizes multiply to that of plain learning: the one in ordinary space averages "
+        "before the map bends.",
         "A first chain, on which the same action was right everywhere, was learned in full by "
-        "plain values too: states learn an action from each other. Here it differs between them.",
+        "plain values too, since states learn an action from each other; so here it differs. That "
+        "changed nothing: moves and rewards are certain, every state is a first state and the step "
+        "size falls to 0, so that plain values tell differences of a millionth apart. With 8000 "
+        "steps (three other seeds) plain values are right in 0.68, logs in 0.61 of the states: "
+        "beta_reg slows them down.",
         "On the chains all values lie below 1, where log-linear is log; it is not run twice.",
         "The log's outputs start near 0, that is near value 1: it begins optimistic.",
         "Runs of networks repeat only to the last digits of a machine's arithmetic, so stored "
