@@ -51,7 +51,7 @@ def _run(system: str, steps: int) -> Any:
     return lambda seed: fit(trainer, seed)[1]["return"]
 
 
-def deep_part(seed: int, steps: int = 40_000) -> Iterator[Row]:
+def deep_part(seed: int, steps: int = 80_000) -> Iterator[Row]:
     """Returns of both systems while learning, epsilon from 1 to 0.05 over the first half."""
     import numpy as np
 
