@@ -6,7 +6,7 @@ import pytest
 
 from meritree.errors import BadInput
 from meritree.stats import Interval
-from meritree.studies.checks import Better, Bound, decide, show
+from meritree.studies.checks import Better, Bound, Where, decide, show
 from meritree.studies.rows import Rows, SeedRow
 from meritree.studies.study import verdict_of
 
@@ -97,3 +97,12 @@ def test_an_interval_of_no_width_is_shown_as_one_number() -> None:
 )
 def test_the_verdict_follows_from_the_outcomes(outcomes: list[str], verdict: str) -> None:
     assert verdict_of(outcomes) == verdict
+
+
+def test_a_check_of_systems_that_were_left_out_is_inconclusive_and_names_them() -> None:
+    rows = Rows.of(SeedRow(seed, "A", "d", "m", 1.0) for seed in range(4))
+    check = Where(Bound("A is 1", "m", "A", at_least=1.0), ("A", "B"))
+    found = check(rows)
+    assert (found.claim, found.outcome) == ("A is 1", "inconclusive")
+    assert "B not run" in found.figures
+    assert Where(check.check, ("A",))(rows).outcome == "holds"

@@ -90,8 +90,9 @@ class Trainer:
 
     def run(self, key: Any) -> tuple[State, Log]:
         """A whole run; can be jitted and mapped over keys. Log arrays are ``[windows]``."""
+        # The jitted pieces, so that what `trace` traced is not traced again.
         state, log = jax.lax.scan(
-            lambda state, _: self.window(state), self.init(key), length=self.windows
+            lambda state, _: self._advance(state), self._start(key), length=self.windows
         )
         return state, log | {"steps": self.window_steps * (1 + jnp.arange(self.windows))}
 

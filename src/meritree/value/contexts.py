@@ -63,6 +63,19 @@ def stock(gamma: float, draw: Draw) -> Context:
     return Context(1, draw, lambda c, reward: (c + _sum(reward)) / gamma)
 
 
+def stock_each(gamma: float, channels: int, draw: Draw) -> Context:
+    """`stock` of each reward channel for itself: what constraints on several rewards go by (S003).
+
+    Args:
+        gamma: discount, in (0, 1].
+        channels: C.
+        draw: key to the first stocks ``[..., C]``; minus the thresholds, or zeros.
+    """
+    if not 0.0 < gamma <= 1.0 or channels < 1:
+        raise BadInput(f"gamma={gamma}, channels={channels}: need 0 < gamma <= 1 and a channel")
+    return Context(channels, draw, lambda c, reward: (c + reward) / gamma)
+
+
 def auxiliary(draw: Draw) -> Context:
     """(y, v): the reward collected so far and the v of a scoring function f(y, v) (S071).
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from meritree.errors import BadInput
-from meritree.value.heads import ValueHead
+from meritree.value.heads import Channels, ValueHead
 from meritree.value.transforms import Step
 
 Array: TypeAlias = Any
@@ -29,10 +29,10 @@ class Judged(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What to bootstrap from: an action, or else a mixture of all."""
+    """What to bootstrap from: an action, or a mixture of all, or what each channel likes best."""
 
     action: Array | None = None  # int [B]
-    pi: Array | None = None  # [B, A]
+    pi: Array | None = None  # [B, A]; where neither is given, `Channels.take_best`
     bonus: Array | None = None  # [B], added to the reward
 
 
@@ -52,6 +52,17 @@ def double(judged: Judged, batch: Step, key: Key) -> Next:
 def uniform(judged: Judged, batch: Step, key: Key) -> Next:
     """All actions alike: the value of the uniformly random policy (HRA, proto-values)."""
     return Next(pi=jnp.full_like(judged.target, 1.0 / judged.target.shape[-1]))
+
+
+def any_action(judged: Judged, batch: Step, key: Key) -> Next:
+    """One action drawn uniformly: `uniform` by sampling, for heads whose mixtures are large."""
+    rows, actions = judged.target.shape
+    return Next(action=jax.random.randint(key, (rows,), 0, actions))
+
+
+def own_best(judged: Judged, batch: Step, key: Key) -> Next:
+    """The best action of each channel for itself: HRA with a maximum. Needs `Channels`."""
+    return Next()
 
 
 def expected(epsilon: float) -> Bootstrap:
@@ -94,7 +105,18 @@ def munchausen(kl: float = 0.027, entropy: float = 0.003, low: float = -1.0) -> 
 
 
 def value_of(head: ValueHead, v: Any, choice: Next) -> Any:
-    """V1 of the choice."""
+    """V1 of the choice.
+
+    Raises:
+        BadInput: each channel should choose for itself, but the head has no channels.
+    """
     if choice.action is not None:
         return head.take(v, choice.action)
-    return head.mix(v, choice.pi)
+    if choice.pi is not None:
+        return head.mix(v, choice.pi)
+    if not isinstance(head, Channels):
+        raise BadInput(
+            f"own_best needs the head Channels, whose channels can choose; got "
+            f"{type(head).__name__}"
+        )
+    return head.take_best(v)

@@ -72,7 +72,8 @@ class Extra(Protocol):
     ``replaces_main``: the head's loss is not added.
     """
 
-    replaces_main: bool
+    @property
+    def replaces_main(self) -> bool: ...
 
     def init(self, key: Key, features: Array, actions: int) -> Params:
         """Parameters, from one row of features; trained with the network's by one optimiser."""

@@ -63,7 +63,7 @@ class _Plan(NamedTuple):
     act: ActRule
     act_score: Callable[[Any, Array | None], Array]
     data: Data
-    gamma: float
+    gamma: float | Array
     batch: int
     train_every: int
     updates: int
@@ -93,7 +93,7 @@ def value_trainer(
     train_every: int = 1,
     updates: int = 1,
     warmup: int = 1000,
-    gamma: float = 0.99,
+    gamma: float | Array = 0.99,
     windows: int = 20,
     mesh: Any = None,
 ) -> Trainer:
@@ -121,7 +121,7 @@ def value_trainer(
         train_every: steps of all worlds between rounds of updates.
         updates: updates in a round.
         warmup: environment steps before the first update.
-        gamma: discount, in [0, 1].
+        gamma: discount, in [0, 1]; a traced number is not checked.
         windows: points of the log.
         mesh: `jax.sharding.Mesh` with an axis ``data`` over which worlds and batches are spread;
             networks are copied to every device. Same numbers but for rounding.
@@ -136,7 +136,7 @@ def value_trainer(
         steps=steps, n_env=n_env, batch=batch, train_every=train_every, updates=updates,
         warmup=warmup, windows=windows,
     )  # fmt: skip
-    if not 0.0 <= gamma <= 1.0:
+    if not isinstance(gamma, jax.Array) and not 0.0 <= gamma <= 1.0:
         raise BadInput(f"gamma={gamma}: must lie in [0, 1]")
     actions = worlds.spec.actions
     outputs = network(net or MLP(), head.features(actions), readout)

@@ -99,6 +99,11 @@ class Channels:
         """`take` with an action of its own for every channel, integers [..., C]."""
         return self.inner.take(v, a)
 
+    def take_best(self, v: Any) -> Any:
+        """`take_each` of the action that each channel scores best."""
+        score = self.inner.score(v)
+        return self.take_each(v, namespace(score).argmax(score, axis=-1))
+
     def mix(self, v: Any, pi: Array) -> Any:
         return self.inner.mix(v, self._spread(pi, tail=1))
 
