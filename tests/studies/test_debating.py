@@ -15,7 +15,7 @@ from meritree.studies.swe.debating import chosen, debate_of
 from meritree.swe.code_search import SearchLimits
 from meritree.swe.discriminator import Candidate, choose
 from meritree.swe.prepare import Prepared
-from meritree.swe.verify import rank_and_verify
+from meritree.swe.verify import Checks, rank_and_verify
 
 LOCAL = {"model": "", "base_url": "", "debaters": 0.5}
 NAMES = ("wrong", "fine", "bad", "worse")
@@ -116,6 +116,6 @@ def test_passing_patches_come_in_the_order_that_fix_gives_them(barely: OpenTask)
         for node in search.found
     }
     ranked, _ = rank_and_verify(
-        prepared, search, lambda *_: None, lambda *_: None, known, lambda: 0.0
+        prepared, search, lambda *_: None, lambda *_: None, known, Checks(99, lambda: 1.0)
     )
     assert [one.key for one in found] == [search.states[one.node].key for one in ranked]

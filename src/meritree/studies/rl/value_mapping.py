@@ -309,7 +309,7 @@ STUDY = Study(
         "smoke": Scale(
             2,
             {
-                "betas": (1.0, 0.1), "average_steps": 2000, "chain_steps": 800, "steps": 1600,
+                "betas": (1.0, 0.1), "average_steps": 2000, "chain_steps": 800, "steps": 4800,
                 "systems": (CASCADE, CLIPPED),
             },
         ),
