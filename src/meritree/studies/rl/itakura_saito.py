@@ -174,6 +174,7 @@ def draw(rows: Rows, figure: Figure) -> str:
             [e.mean - e.low for e in errors], [e.high - e.mean for e in errors]
         ])  # fmt: skip
         ax.set_xscale("log")
+        ax.set_xlim(1e-4, 1.0)
         ax.set_yticks(range(len(LOSSES)), LOSSES)
         ax.set_title(name)
         ax.set_xlabel(ERROR)
