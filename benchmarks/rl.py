@@ -30,7 +30,8 @@ QUIET = {
 }  # fmt: skip
 DIFFERENCES = (
     "our actor and critic have optimisers, and gradient norms to clip, of their own; CartPole is "
-    "gymnax's, theirs gymnasium's; both bootstrap episodes that are cut short"
+    "gymnax's, theirs gymnasium's; both bootstrap episodes that are cut short; DQN's 1000 steps "
+    "before learning are among their steps, in which nothing is learned, and not among ours"
 )
 
 

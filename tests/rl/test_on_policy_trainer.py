@@ -61,7 +61,7 @@ class Still(nn.Module):
 class Clock:
     """Pays 1 a step, for three steps; then the task ends, or its time is only up."""
 
-    cut: bool
+    cut: Any
     spec = EnvSpec("clock", (3,), Discrete(2))
 
     def reset(self, key: Any) -> tuple[Any, Any]:
@@ -72,21 +72,25 @@ class Clock:
         over = state >= 3
         # The last state looks like the first one: if only time is up, life goes on there.
         seen = jax.nn.one_hot(state % 3, 3)
-        return state, Outcome(seen, jnp.ones(1), over & (not self.cut), over & self.cut)
+        cut = jnp.asarray(self.cut)
+        return state, Outcome(seen, jnp.ones(1), over & ~cut, over & cut)
 
 
-@pytest.mark.parametrize(("cut", "values"), [(True, [2.0, 2.0, 2.0]), (False, [1.75, 1.5, 1.0])])
-def test_time_that_is_up_is_bootstrapped_and_the_end_of_the_task_is_not(
-    cut: bool, values: list[float]
-) -> None:
-    trainer = on_policy_trainer(
-        Clock(cut), critic=Still(), actor=Still(), value_step=LeastSquares(ridge=1e-6),
-        policy_step=Reinforce(), gamma=0.5, steps=320, n_env=2, rollout=8, windows=1,
-    )  # fmt: skip
-    state, log = jax.jit(trainer.run)(jax.random.key(0))
-    readout = state.critic["readout"]
-    np.testing.assert_allclose(readout["kernel"][:, 0] + readout["bias"], values, atol=1e-3)
-    assert float(log["length"][0]) == 3.0
+def test_time_that_is_up_is_bootstrapped_and_the_end_of_the_task_is_not() -> None:
+    def learned(cut: Any) -> Any:
+        trainer = on_policy_trainer(
+            Clock(cut), critic=Still(), actor=Still(), value_step=LeastSquares(ridge=1e-6),
+            policy_step=Reinforce(), gamma=0.5, steps=320, n_env=2, rollout=8, windows=1,
+        )  # fmt: skip
+        state, log = trainer.run(jax.random.key(0))
+        readout = state.critic["readout"]
+        return readout["kernel"][:, 0] + readout["bias"], log["length"]
+
+    run = jax.jit(learned)
+    for cut, values in ((True, [2.0, 2.0, 2.0]), (False, [1.75, 1.5, 1.0])):
+        found, length = run(cut)
+        np.testing.assert_allclose(found, values, atol=1e-3)
+        assert float(length[0]) == 3.0
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -143,9 +147,8 @@ class Bet:
         return state, Outcome(jnp.ones(1), reward, jnp.asarray(True), jnp.asarray(False))
 
 
-@pytest.mark.parametrize("averse", [True, False])
-def test_a_utility_of_the_stock_changes_what_is_best(averse: bool) -> None:
-    """Shortfall below 0.4 prefers the sure thing, the mean the bet."""
+def test_a_utility_of_the_stock_changes_what_is_best() -> None:
+    """Shortfall below 0.4 prefers the sure thing, though the bet has the larger mean."""
 
     def shortfall(x: Any) -> Any:
         return jnp.minimum(x, 0.0)
@@ -153,14 +156,14 @@ def test_a_utility_of_the_stock_changes_what_is_best(averse: bool) -> None:
     head = Quantile(8, judge=lambda z, w: jnp.sum(w * shortfall(z), axis=-1))
     fast = Epochs(rate=0.02, annealed=False, minibatches=1)
     trainer = on_policy_trainer(
-        Bet(), head=head if averse else Quantile(8), utility=shortfall if averse else None,
+        Bet(), head=head, utility=shortfall,
         context=stock(1.0, lambda key: jnp.full(1, -0.4)), advantage=MONTE_CARLO, gamma=1.0,
         actor=Still(), critic=Still(), policy_step=PpoClip(fast), value_step=AdamEpochs(fast),
         steps=64 * 60, n_env=64, rollout=1, windows=1,
     )  # fmt: skip
     state, _ = jax.jit(trainer.run)(jax.random.key(0))
     choice = trainer.act(state, jax.random.key(0), jnp.ones((1, 1)), jnp.full((1, 1), -0.4))
-    assert int(choice[0]) == (0 if averse else 1)
+    assert int(choice[0]) == 0
 
 
 def test_ppo_learns_cartpole_and_a_finished_run_is_read_back(tmp_path: Path) -> None:

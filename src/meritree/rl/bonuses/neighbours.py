@@ -123,7 +123,8 @@ def pseudo_counts(
         epsilon, cluster, constant: of the kernel.
         most: sums above it pay nothing.
 
-    Source: Badia et al. (2020), arXiv:2002.06038, algorithm 1.
+    After Badia et al. (2020), arXiv:2002.06038; kernel as in `PseudoCounts` of rllte, with squared
+    distances and their running mean, and a bound where an episode has fewer than k neighbours.
     """
     if not 1 <= k <= memory or n_env < 1:
         raise BadInput(

@@ -81,7 +81,7 @@ def ngu(
         memory: states of an episode that are remembered.
         rate: step size of both learners.
 
-    Source: Badia et al. (2020), arXiv:2002.06038, eq. 1 to 4.
+    Source: Badia et al. (2020), arXiv:2002.06038, recalled; structure as `NGU` of rllte.
     """
     if cap < 1.0:
         raise BadInput(f"ngu: cap={cap} must be at least 1")

@@ -71,8 +71,8 @@ class TrustRegion:
     the step; it is met with equality unless the minimum lies within. Heads other than squared
     numbers use the curvature of their own loss and are measured by their scores.
 
-    Source: Schulman et al. (2016), arXiv:1506.02438, section 5, eq. 29-30. There the step is
-    scaled by the quadratic model; here the constraint itself decides.
+    After Schulman et al. (2016), arXiv:1506.02438, section 5; the constraint is recalled, not read
+    again. There the step is scaled by the quadratic model; here the constraint itself decides.
 
     Attributes:
         epsilon: > 0.

@@ -233,7 +233,8 @@ STUDY = Study(
         "physics engine and millions of steps. A larger run: `Gymnax` names another environment.",
         "How large the best lambda is follows from the batch and from the critic: averaging takes "
         "away variance and leaves bias, so that more walks ask for a larger lambda.",
-        "The paper scales the value step by the quadratic model; here the constraint itself is "
+        "The form of the value step's constraint is recalled, not read in the paper. "
+        "The paper scales that step by the quadratic model; here the constraint itself is "
         "met by bisection. modular_rl, by one of the authors, fits values by L-BFGS instead.",
         "PPO and the critic by Adam use 10 passes of 8 minibatches at step size 1e-3; the plain "
         "gradient uses Adam at 1e-2. None of them was tuned here.",

@@ -175,6 +175,8 @@ STUDY = Study(
         "A random walk reaches the goal in 3 of 1000 such episodes. In a grid of side 8, where it "
         "does in 23 of 1000, PPO without a bonus learned within 20 000 steps (seed 101) and two "
         "fusions delayed it.",
+        "ICM, whose model of so simple a world is soon right, is worse here than no bonus, and "
+        "takes the product and the maximum down with it; RE3 and NGU alone are best.",
         f"beta {BETA:g} at first and 1 in 50 of it at the end, for all systems; it was not tuned.",
         "The paper measures MiniGrid, Procgen and ALE at 10^7 steps and more. A larger run: "
         "KeyDoor of side 14 with a limit of 400 at 10^6 steps, ten seeds, about 2 hours of CPU "

@@ -222,6 +222,8 @@ STUDY = Study(
         "The paper's rule for the weight of the prior could not be read: a constant 1/2, a line "
         "from 1 to 0 over the first half, and the least-squares weight of earlier rollouts are "
         "ours. Advantages are standardised in every minibatch.",
+        "A constant or decaying weight of the wrong prior costs most of the success; fitting the "
+        "weight to returns, or only starting from the prior, does not.",
         "Both Q-networks are trained once, from seed 0 with random starts, and are the same for "
         "all seeds. The paper's Atari and Procgen are not measured.",
     ),
