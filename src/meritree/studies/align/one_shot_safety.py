@@ -267,7 +267,7 @@ STUDY = Study(
     repeatable=False,
     notes=(
         "Primal-dual PPO, the paper's other baseline, needs the reward trainer and is left out.",
-        f"PeCAN's margin is {MARGIN:g} of what the best of the samples reach, since the spread of a "
+        f"PeCAN's margin is {MARGIN:g} of what the best of the samples reach: the spread of a "
         "safety model's log-ratios depends on its training; no safety is asked in its own unit.",
         "Rows need not repeat to the last digit: single precision sums differ between processors.",
     ),
