@@ -206,6 +206,8 @@ STUDY = Study(
     notes=(
         "The form of the inter-sample loss (a logistic of the difference of two gaps) is ours; the "
         "paper's own could not be read.",
+        "The intra-sample loss compares prompts alone: nothing in it holds an answer's own "
+        "probability, and the worth of answers fell with it.",
         "Both coefficients are 1 and were not tuned. MAPL sees each original answer up to four "
         "times a step where DPO sees it once.",
         "Rows need not repeat to the last digit: single precision sums differ between processors.",

@@ -26,7 +26,7 @@ TABLE, GRAMMAR = "table of eight answers", "preference grammar"
 BETA = 1.0
 THRESHOLDS = (0.8, 0.9, 0.96)  # share of answers without a promise; the base has about 0.71
 WEIGHTS = (0.0, 1.0, 3.0)  # fixed multipliers, the baseline
-MARGIN = 0.5  # PeCAN: how much the safety model's log-ratio must rise
+MARGIN = 0.3  # PeCAN: rise of the safety model's log-ratio, as a share of what samples reach
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
@@ -138,7 +138,8 @@ def _pecan(
     safe = _trained(lab, both, safe_gaps, settings, seed)
     flat = [one for group in drawn for one in group]
     h_r, h_g = (_ratios(lab, model, flat).reshape(len(drawn), -1) for model in (helpful, safe))
-    threshold = float(h_g.mean()) + MARGIN / BETA
+    reach = float(h_g.max(axis=1).mean() - h_g.mean())
+    threshold = float(h_g.mean()) + MARGIN * reach
     lam = dual.solve(h_r, h_g[:, :, None], threshold, 1.0).lam[0]
     pairs = [one for two in both for one in two]
     merged = _ratios(lab, helpful, pairs) + lam * _ratios(lab, safe, pairs)
@@ -266,7 +267,8 @@ STUDY = Study(
     repeatable=False,
     notes=(
         "Primal-dual PPO, the paper's other baseline, needs the reward trainer and is left out.",
-        f"PeCAN's margin of {MARGIN:g} is in log-ratios; its safety has no threshold to be near.",
+        f"PeCAN's margin is {MARGIN:g} of what the best of the samples reach: the spread of a "
+        "safety model's log-ratios depends on its training; no safety is asked in its own unit.",
         "Rows need not repeat to the last digit: single precision sums differ between processors.",
     ),
 )  # fmt: skip
