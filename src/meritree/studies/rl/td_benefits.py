@@ -266,6 +266,9 @@ def draw(rows: Rows, figure: Figure) -> str:
             errors = by_unit(rows, DIFF, system, name)
             at = by_unit(rows, by, THEORY, name) if by else {u: float(u) for u in errors}
             axes.loglog([at[u] for u in errors], list(errors.values()), marker="o", label=system)
+        ticks = (4, 6, 9, 14) if by else DEPTHS
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
         axes.set_xlabel(by or "steps of the chain")
         axes.set_ylabel("n MSE of V(s) - V(s')")
         axes.legend(fontsize=8)
