@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from meritree.errors import BadInput
 from meritree.stats import Interval
 from meritree.studies.rows import Rows
+
+if TYPE_CHECKING:
+    from meritree.studies.study import Check
 
 Outcome = Literal["holds", "inconclusive", "does not hold"]
 FEWEST = 3  # independent pairs below which a comparison decides nothing
@@ -143,3 +146,28 @@ class Own:
 
     def __call__(self, rows: Rows) -> Finding:
         return Finding(self.claim, *self.decide(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A check of systems that a small scale leaves out: inconclusive where one has no row.
+
+    Attributes:
+        check: what is checked where all were run.
+        systems: whose rows it reads.
+    """
+
+    check: Check
+    systems: tuple[str, ...]
+
+    @property
+    def claim(self) -> str:
+        """That of the check."""
+        return self.check.claim
+
+    def __call__(self, rows: Rows) -> Finding:
+        absent = [system for system in self.systems if system not in rows.systems]
+        if absent:
+            text = f"{', '.join(absent)} not run at this scale"
+            return Finding(self.claim, "inconclusive", text)
+        return self.check(rows)
