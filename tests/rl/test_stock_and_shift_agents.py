@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from meritree.exact import best_shortfall, models, stock_dp
 from meritree.exact.laws import dist_dp_without_stock
+from meritree.rl.nets import MLP, network
+from meritree.rl.value_based.bootstrap import greedy
+from meritree.rl.value_based.chain import Members, TargetChain
+from meritree.rl.value_based.parts import Unweighted
+from meritree.rl.value_based.update import Learned, Learning, update
 from meritree.studies.rl import shift_agent, stock_agent
 from meritree.studies.rl.shift_agent import Learner
 from meritree.studies.rl.stock_agent import SHORTFALL, TARGET, Agent, head_of, laws_by
 from meritree.studies.rl.stock_augmented_dp import FIRST
+from meritree.value.heads import Scalar
 from meritree.value.risk import ExpectedShortfall, as_score
+from meritree.value.transforms import Step, shift
 
 CVAR = as_score(ExpectedShortfall(0.75))
 
@@ -71,6 +81,7 @@ def test_each_goal_has_its_score(agent: Agent, score: float) -> None:
         assert float(head.score(z - 1.0, ctx + 1.0)[0, 0]) == pytest.approx(score)
 
 
+@pytest.mark.smoke
 def test_an_agent_with_the_stock_beats_what_is_best_without_in_a_short_game() -> None:
     law = stock_agent.realised(Agent(True, SHORTFALL), 7, FIRST, 3, 6.0, 6400)
     game = models.betting_game(3, FIRST)
@@ -78,12 +89,47 @@ def test_an_agent_with_the_stock_beats_what_is_best_without_in_a_short_game() ->
     assert float(CVAR(*law)) <= best_shortfall(game, 0.25).value + 1e-9
 
 
-def test_a_shift_learns_like_a_start_elsewhere_and_returns_stay_those_of_the_rooms() -> None:
-    shifted = shift_agent.runner(Learner((-0.5,)), 800)(jax.random.key(3))
-    started = shift_agent.runner(Learner(start=0.5), 800)(jax.random.key(3))
-    for name in ("loss", "return", "length"):
-        np.testing.assert_allclose(shifted[name], started[name], rtol=1e-2, atol=1e-5)
-    apart = np.asarray(started["value"] - shifted["value"])
-    np.testing.assert_allclose(apart, 0.5, atol=2e-3)
-    returns = np.asarray(shifted["return"])
-    assert ((returns[~np.isnan(returns)] >= 0.0) & (returns[~np.isnan(returns)] <= 1.0)).all()
+def test_networks_learn_the_same_under_a_shift_and_from_a_start_as_much_higher() -> None:
+    gamma, dose = 0.9, -0.5
+    net = network(MLP((8,)), 3)
+    parts = Learning(
+        net, Scalar(), greedy, TargetChain(shift=2), Unweighted(), None, optax.adam(1e-2)
+    )
+    rng = np.random.default_rng(5)
+    batch = Step(
+        jnp.asarray(rng.normal(size=(64, 1)), jnp.float32),
+        jnp.asarray(gamma * (rng.random(64) < 0.7), jnp.float32), jnp.zeros(64, bool),
+        *(jnp.asarray(x) for x in (
+            rng.normal(size=(64, 4)).astype(np.float32), rng.integers(0, 3, 64),
+            rng.normal(size=(64, 4)).astype(np.float32),
+        )),
+    )  # fmt: skip
+    params = net.init(jax.random.key(0), batch.obs[0], None)
+    step = jax.jit(partial(update, parts))
+
+    def learned(start: float, reward: Any) -> Any:
+        own = {**params, "readout": {**params["readout"], "bias": jnp.full(3, start)}}
+        one = {"net": jax.tree.map(lambda leaf: leaf[None], own)}
+        optimizer = jax.vmap(parts.optimizer.init)(one)
+        state = Learned(Members.new(parts.chain, one, optimizer), (), jnp.zeros((), jnp.int32))
+        for _ in range(6):
+            state, _, _ = step(state, batch, reward[None], jnp.ones(64), jax.random.key(1))
+        first = jax.tree.map(lambda leaf: leaf[0], state.members.online["net"])
+        return net.apply(first, batch.next_obs, None)[1]
+
+    moved = shift(dose * (1.0 - gamma), gamma).sample((), batch)
+    shifted, started = learned(0.0, moved), learned(-dose, batch.reward)
+    np.testing.assert_allclose(started - shifted, -dose, atol=1e-4)
+    assert not np.allclose(started, learned(0.0, batch.reward), atol=1e-2)
+
+
+def test_success_counts_parts_of_a_run_without_an_end_as_failures_and_unshifts_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    won = np.array([np.nan, 0.0] + [0.5] * 13 + [1.0] * 5)
+    log = {"return": won, "value": np.linspace(0.0, 0.4, 20)}
+    monkeypatch.setattr(shift_agent, "runner", lambda learner, steps: lambda key: log)
+    found = shift_agent.run(Learner((-0.5,)), 0, 100)
+    assert found.success == pytest.approx((6.5 + 5.0) / 20)
+    assert found.final == 1.0
+    assert found.value == pytest.approx(0.9)
