@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from meritree.studies.checks import Better, Bound
+from meritree.studies.checks import Better, Bound, Where
+from meritree.studies.rl import stock_agent
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -27,6 +28,8 @@ KNOWN, RANDOM, DISCOUNTED = "two known games", "random games", "random games, ga
 CVAR, NEAR, REACH = "CVaR 0.25 of the return", "E |G - target|", "P(G >= target)"
 GAP = "planned less realised"
 MEASURES = (CVAR, NEAR, REACH)
+DEEP, SHARE = "the first known game, learned", "share of the optimum"
+SQUARED = "E (G - target)^2"
 TAU = 0.25
 Bets = tuple[tuple[tuple[float, float], ...], ...]
 FIRST: Bets = (
@@ -36,9 +39,14 @@ SECOND: Bets = (((1.0, 1.0),), ((5.0, 0.5), (-2.0, 0.5)), ((12.0, 0.5), (-8.0, 0
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
-    """One random game a seed, with and without discount; the known games with the first seed."""
+    """One random game a seed, with and without discount; the known games with the first seed.
+
+    Agents learn from the first seeds only.
+    """
     import numpy as np
 
+    if seed < settings["learners"]:
+        yield from _learned(seed, settings)
     rng = np.random.default_rng([seed, 39])
     rounds = settings["rounds"]
     if seed == 0:
@@ -48,6 +56,29 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
     target = float(rng.integers(2, 9))
     yield from _game(RANDOM, "", bets, rounds, 1.0, target)
     yield from _game(DISCOUNTED, "", bets, rounds - 1, 0.9, target)
+
+
+def _learned(seed: int, settings: Settings) -> Iterator[Row]:
+    """Agents on the first known game, judged exactly and against the optimum of their goal."""
+
+    from meritree.exact import best_shortfall, models, stock_dp
+    from meritree.value.risk import ExpectedShortfall, as_score
+
+    rounds, target = settings["rounds"], 6.0
+    game = models.betting_game(rounds, FIRST)
+    best_cvar = best_shortfall(game, TAU).value
+    best_near = -float(stock_dp(game, lambda x: -(x**2), -target).best[0])
+    cvar = as_score(ExpectedShortfall(1.0 - TAU))
+    for system in settings["agents"]:
+        agent = stock_agent.AGENTS[system]
+        law = stock_agent.realised(agent, seed, FIRST, rounds, target, settings["steps"])
+        safe, away = float(cvar(*law)), float(law.weights @ (law.values - target) ** 2)
+        yield Row(system, DEEP, CVAR, safe)
+        yield Row(system, DEEP, SQUARED, away)
+        if agent.goal == stock_agent.SHORTFALL:
+            yield Row(system, DEEP, SHARE, safe / best_cvar)
+        elif agent.goal == stock_agent.TARGET:
+            yield Row(system, DEEP, SHARE, best_near / away)
 
 
 def _random_bets(rng: Any) -> Bets:
@@ -154,13 +185,17 @@ STUDY = Study(
         "meritree.exact.laws.dist_dp",
         "meritree.exact.laws.check_mixtures",
         "meritree.value.contexts.stock",
+        "meritree.value.heads.Quantile",
+        "meritree.rl.value_based.trainer.value_trainer",
     ),
     data=(
         Data(KNOWN, "5 rounds; bets in the study's file, target 6", "2 games"),
+        Data(DEEP, "all payments a tenth as large for the networks, target 6", "1 game"),
         Data(RANDOM, "3 bets of a win of 1 to 8 and a loss of 0 to 8, target 2 to 8", "1 a seed"),
         Data(DISCOUNTED, "the same games, a round less, discount 0.9", "1 a seed"),
     ),
-    baselines=(GREEDY, NEUTRAL, FIXED),
+    baselines=(GREEDY, NEUTRAL, FIXED, stock_agent.SAFE_ALONE, stock_agent.NEAR_ALONE,
+               stock_agent.MEAN),
     measure=measure,
     checks=(
         Bound("what the plan promises is what its law gives", GAP, STOCK, at_most=1e-8),
@@ -175,14 +210,36 @@ STUDY = Study(
                    higher=metric != NEAR, by=1e-6, dataset=DISCOUNTED)
             for metric in MEASURES
         ),
+        *(
+            Where(
+                Bound(f"{system}: within 5 % of the optimum", SHARE, system, at_least=0.95),
+                (system,),
+            )
+            for system in (stock_agent.SAFE, stock_agent.NEAR)
+        ),
+        *(
+            Where(
+                Better(f"{metric}: {system} better than {than}", metric, system, than,
+                       higher=metric == CVAR, by=1e-6, dataset=DEEP),
+                (system, than),
+            )
+            for metric, system, others in (
+                (CVAR, stock_agent.SAFE, (stock_agent.SAFE_ALONE, stock_agent.MEAN)),
+                (SQUARED, stock_agent.NEAR, (stock_agent.NEAR_ALONE, stock_agent.MEAN)),
+            )
+            for than in others
+        ),
     ),
     scales={
-        "smoke": Scale(3, {"rounds": 3}),
-        "full": Scale(60, {"rounds": 5}),
+        "smoke": Scale(3, {"rounds": 3, "learners": 1, "steps": 1600,
+                           "agents": (stock_agent.SAFE, stock_agent.SAFE_ALONE)}),
+        "full": Scale(60, {"rounds": 5, "learners": 5, "steps": 40_000,
+                           "agents": tuple(stock_agent.AGENTS)}),
     },
     draw=draw,
-    needs=("numpy", "matplotlib", "array_api_compat"),
-    part="exact dynamic programming; the deep agent is not measured",
+    needs=("numpy", "matplotlib", "array_api_compat", "jax", "flax", "optax"),
+    extra="rl",
+    repeatable=False,
     notes=(
         "The optimum is exact: expected shortfall through its outer maximum over first stocks, all "
         "returns that any policy can have being tried.",
@@ -192,6 +249,12 @@ STUDY = Study(
         "upset unless told not to check.",
         "With a discount the utility must be homogeneous; the chance to reach a target and |x| "
         "are, an exponential is not and is refused.",
-        "The paper's gridworlds and Atari agent need a deep learner.",
+        "Agents: two layers of 64, 32 quantiles, stocks drawn anew from [-20, 20] for replayed "
+        "steps, 40 000 rounds of play, seeds 0 to 4. Their greedy choices are judged by the exact "
+        "law of the return; for expected shortfall the best first stock of 41 counts.",
+        "Nearness is the mean square for agents. Settings and that choice come from seeds 100 to "
+        "102, where E |G - target| of 60 000 rounds was 1.870 three times, 9 % above the optimum "
+        "of 1.713, and 1.738, 1.801 and 1.738 with layers of 128.",
+        "The paper's gridworlds and Atari are not measured here: Atari takes a GPU for days.",
     ),
 )  # fmt: skip
