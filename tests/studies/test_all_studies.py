@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import runpy
 from pathlib import Path
@@ -31,8 +32,14 @@ def test_the_parts_that_a_study_names_exist(name: str) -> None:
         assert hasattr(importlib.import_module(module), attribute), part
 
 
+def part_of(names: list[str]) -> list[str]:
+    """The share named by SMOKE_PART=i/n: several processes can measure side by side."""
+    which, _, of = os.environ.get("SMOKE_PART", "0/1").partition("/")
+    return names[int(which) :: int(of)]
+
+
 @pytest.mark.smoke
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", part_of(STUDIES))
 def test_a_study_runs_at_smoke_scale_as_it_is_stored(name: str, tmp_path: Path) -> None:
     study = study_named(name)
     result = run(study, "smoke")
