@@ -1,7 +1,7 @@
 """S084: value iteration by least squares, rows weighted by how certain their targets are.
 
 VWLS-MDVI on linear processes with a generative model, where all samples are counted: against equal
-weights and against the true variances. The deep agent (DVW) adds its rows beside these.
+weights and against the true variances. The deep agent (DVW) walks a maze beside them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from meritree.studies.checks import Better, Outcome, Own, show
+from meritree.studies.checks import Better, Outcome, Own, Where, show
+from meritree.studies.rl import dvw_deep as deep
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -32,8 +33,13 @@ FIRST, FOR_VARIANCE, PAIRS = 0.1, 0.1, 5000
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
-    """Rows of one seed: a process of each kind, all systems with the same number of samples."""
+    """Rows of one seed: a process of each kind, all systems with the same number of samples.
+
+    The first ``agents`` seeds also train the deep agents.
+    """
     yield from linear_part(seed, settings["samples"], settings["rounds"])
+    if seed < settings["agents"]:
+        yield from deep.deep_part(seed, settings["agent_steps"])
 
 
 def linear_part(seed: int, samples: int, rounds: int) -> Iterator[Row]:
@@ -150,7 +156,7 @@ STUDY = Study(
         "M. G. Azar, R. Munos, O. Pietquin, M. Geist, C. Szepesvari, W. Kumagai, Y. Matsuo",
         2023,
         "2305.13185",
-        read="abstract and the released notebook (VWLS-MDVI)",
+        read="abstract, the released notebook (VWLS-MDVI) and the released agents (DVW)",
     ),
     claim=(
         "Least squares weighted by the variance of the next state's value needs fewer samples than "
@@ -164,14 +170,17 @@ STUDY = Study(
         "meritree.exact.design.weighted_ls",
         "meritree.exact.linear.jackpot_aggregation",
         "meritree.exact.linear.hard_two_state",
+        "meritree.rl.value_based.weights.InverseVariance",
+        "meritree.rl.value_based.bootstrap.munchausen",
     ),
     data=(
         Data(JACKPOT, "30 states, 4 actions, 6 features; one anchor wins in 2 %", "1 a seed"),
         Data(LARGE, "the same processes", "1 a seed"),
         Data(PLAIN, "30 states, 4 actions, 6 features, noise of like size", "1 a seed"),
+        Data(deep.MAZE, "8 x 8, 4 pitfalls, slips in 10 % of steps", "80 000 steps, 6 seeds"),
         Data(HARD, "the released notebook's instance, 30 actions, 4 features", "1 a seed"),
     ),
-    baselines=(EQUAL, ORACLE, FREE, RELEASED),
+    baselines=(EQUAL, ORACLE, FREE, RELEASED, deep.EQUAL),
     measure=measure,
     checks=(
         Better("true variances as weights leave a smaller policy gap than equal weights", GAP,
@@ -187,16 +196,24 @@ STUDY = Study(
                dataset=JACKPOT),
         Better("ten times the samples, all counted: error of the action values", OFF, VW, EQUAL,
                higher=False, dataset=LARGE),
+        Where(
+            Better("the deep agent with weights (DVW) gains more over the run than without",
+                   deep.WHOLE, deep.WEIGHTED, deep.EQUAL, dataset=deep.MAZE),
+            deep.SYSTEMS,
+        ),
         Own("the policy gap is at most 0.6 of that of equal weights, all samples counted",
             at_most(0.6, VW, GAP)),
     ),
     scales={
-        "smoke": Scale(3, {"samples": 4000, "rounds": 20}),
-        "full": Scale(200, {"samples": 20_000, "rounds": 100}),
+        "smoke": Scale(3, {"samples": 4000, "rounds": 20, "agents": 0, "agent_steps": 0}),
+        "full": Scale(
+            200, {"samples": 20_000, "rounds": 100, "agents": 6, "agent_steps": 80_000}
+        ),
     },
     draw=draw,
-    needs=("numpy", "matplotlib", "array_api_compat"),
-    part="VWLS-MDVI on linear processes; the deep agent DVW is not measured",
+    needs=("numpy", "matplotlib", "array_api_compat", "jax", "flax", "optax", "gymnax"),
+    extra="rl",
+    repeatable=False,
     notes=(
         "On the released hard instance and where noise is of like size everywhere no difference is "
         "to be expected (rows of low and of high variance share no features, or there are none); "
@@ -207,6 +224,8 @@ STUDY = Study(
         "divides every regression by about f and so shortens the horizon; on its own instance the "
         "best policy survives that, here it does not ('released regression'). The paper's "
         "algorithm weighs both alike.",
+        "The deep agents walk a maze smaller than the release's 25 x 25, with networks of their "
+        "own size; MinAtar, where the paper reports DVW's gain, is not measured.",
         "The notebook adds M_sigma to its sample count once; 2 M_sigma draws for every pair of the "
         "core set are taken. Here all draws count, except where it says so.",
     ),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from meritree.studies.checks import Better, Bound, Outcome, Own
+from meritree.studies.checks import Better, Bound, Outcome, Own, Where
+from meritree.studies.rl import td_representation_deep as deep
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -31,7 +32,10 @@ RISES = 1e-12  # of the first energy; smaller changes are rounding
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
-    """Rows of one seed: a chain of each kind, then a walk with more and more random rewards."""
+    """Rows of one seed: a chain of each kind, then a walk with more and more random rewards.
+
+    The first ``agents`` seeds also train networks in four rooms.
+    """
     import numpy as np
 
     rng = np.random.default_rng([seed, 53])
@@ -39,6 +43,8 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
     for m in REWARDS:
         for system, share in _subspaces(rng, m, settings["turns"]).items():
             yield Row(system, WALK, OVERLAP, share, f"{m} rewards")
+    if seed < settings["agents"]:
+        yield from deep.deep_part(seed, settings["agent_steps"])
 
 
 def _errors(rng: Any, chains: int, steps: int) -> Iterator[Row]:
@@ -160,13 +166,15 @@ STUDY = Study(
         "meritree.exact.flow.overlap",
         "meritree.exact.models.reversible_chain",
         "meritree.exact.models.cyclic_chain",
+        "meritree.rl.value_based.extras.RandomRewardHeads",
     ),
     data=(
         Data(FLOW, "10 states, 2 features, 1 reward, gamma 0.99, steps 0.01", "8 chains a kind"),
         Data(FAST, "the same chains, orthonormal features, gamma 0.9", "8 chains a kind"),
+        Data(deep.ROOMS, "9 x 9, random behaviour, 16 features", "40 000 steps, 6 seeds"),
         Data(WALK, "symmetric walk, 4 features, gamma 0.95", "1 to 400 random rewards"),
     ),
-    baselines=(CYCLIC, MC, NONE),
+    baselines=(CYCLIC, MC, NONE, deep.NONE),
     measure=measure,
     checks=(
         Bound("reversible chains: the error weighted by D(I - gamma P) never rises", ENERGY,
@@ -176,16 +184,30 @@ STUDY = Study(
         Better("almost cyclic chains: the weighted error does rise", ENERGY, CYCLIC, REVERSIBLE,
                dataset=FLOW),
         Own("many random rewards: features span the top eigenspace", grows),
+        Where(
+            Better("a network's features learned from 100 random rewards leave less of new values "
+                   "unexplained than untrained ones", deep.PROBE, deep.heads(100), deep.NONE,
+                   higher=False, dataset=deep.ROOMS),
+            (deep.heads(100), deep.NONE),
+        ),
+        Where(
+            Better("and less than those learned from one reward", deep.PROBE, deep.heads(100),
+                   deep.heads(1), higher=False, dataset=deep.ROOMS),
+            (deep.heads(100), deep.heads(1)),
+        ),
         Better("features learned by TD overlap with it more than random ones", OVERLAP, TD, NONE,
                dataset=WALK),
     ),
     scales={
-        "smoke": Scale(3, {"chains": 2, "steps": 300, "turns": 150}),
-        "full": Scale(20, {"chains": 8, "steps": 3000, "turns": 1500}),
+        "smoke": Scale(3, {"chains": 2, "steps": 300, "turns": 150, "agents": 0, "agent_steps": 0}),
+        "full": Scale(
+            20, {"chains": 8, "steps": 3000, "turns": 1500, "agents": 6, "agent_steps": 40_000}
+        ),
     },
     draw=draw,
-    needs=("numpy", "matplotlib", "array_api_compat"),
-    part="the exact flow on small chains; features of a deep learner are not measured",
+    needs=("numpy", "matplotlib", "array_api_compat", "jax", "flax", "optax", "gymnax"),
+    extra="rl",
+    repeatable=False,
     notes=(
         "What falls strictly is e' D (I - gamma P) e / 2, of which the flow is the descent if "
         "D(I - gamma P) is symmetric. The plain error e' D e often rises on the way, in "
@@ -195,6 +217,7 @@ STUDY = Study(
         "followed with Euler steps of 0.01, small enough that none is an artefact of the step.",
         "Regression on the values themselves finds the same eigenspace: what is learned is due to "
         "the many rewards, not to bootstrapping.",
-        "The Atari experiments with random-reward heads belong to the value trainer.",
+        "The paper's Atari experiments are not repeated: random-reward heads are measured in four "
+        "rooms, where values of new rewards are known exactly.",
     ),
 )  # fmt: skip
