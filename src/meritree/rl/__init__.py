@@ -1,6 +1,6 @@
 """Reinforcement learning in JAX: environments, networks and trainers made of parts.
 
-Needs the extra ``rl``. `value_trainer` is imported when it is first asked for.
+Needs the extra ``rl``. What stands here is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meritree.rl.curves import draw_curves
+    from meritree.rl.envs.make import list_envs, make_env
+    from meritree.rl.on_policy.trainer import on_policy_trainer
     from meritree.rl.sinks import Bar, Lines, TensorBoard, WandB, all_of
     from meritree.rl.trainer import Trainer, evaluate, fit, seeds
     from meritree.rl.value_based.trainer import value_trainer
@@ -25,6 +27,9 @@ _HOMES = {
     "draw_curves": "curves",
     "evaluate": "trainer",
     "fit": "trainer",
+    "list_envs": "envs.make",
+    "make_env": "envs.make",
+    "on_policy_trainer": "on_policy.trainer",
     "seeds": "trainer",
     "value_trainer": "value_based.trainer",
 }
@@ -39,6 +44,9 @@ __all__ = [
     "draw_curves",
     "evaluate",
     "fit",
+    "list_envs",
+    "make_env",
+    "on_policy_trainer",
     "seeds",
     "value_trainer",
 ]
