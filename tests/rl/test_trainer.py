@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_it_learns_the_values_of_a_corridor(corridor: tuple[Trainer, Any, Any]) 
     features = jax.nn.relu(jnp.eye(5) @ hidden["kernel"] + hidden["bias"])
     q = features @ outer["kernel"] + outer["bias"]
     np.testing.assert_allclose(q[1:4, 1], [0.81, 0.9, 1.0], atol=0.07)
-    returns = evaluate(trainer, state, vectorise(Corridor(), 3), jax.random.key(0), episodes=2)
+    returns = evaluate(trainer, state, Corridor(), jax.random.key(0), n_env=3, episodes=2)
     np.testing.assert_array_equal(returns, np.ones((3, 2)))
 
 
@@ -113,6 +114,11 @@ def test_a_checkpoint_of_another_run_is_refused(
         fit(trainer, 4, out=tmp_path)
     with pytest.raises(BadInput, match="another trainer"):
         fit(small(net=MLP((8,))), 3, out=tmp_path)
+    # A number that leaves every shape as it is makes another run just as well.
+    with pytest.raises(BadInput, match="some part or number"):
+        fit(small(gamma=0.5), 3, out=tmp_path)
+    with pytest.raises(BadInput, match="4 windows, this run has 2"):
+        fit(replace(trainer, windows=2), 3, out=tmp_path)
     (tmp_path / "checkpoint.npz").write_bytes(b"half a file")
     with pytest.raises(BadInput, match="not a checkpoint"):
         fit(trainer, 3, out=tmp_path)
@@ -145,6 +151,9 @@ def test_many_parts_at_once_train_together() -> None:
         ({"reward": [shift(0.0, 0.9)] * 2, "chain": TargetChain(K=2)}, "chained=False"),
         ({"relabel_context": True}, "no context"),
         ({"gamma": 1.5}, "gamma=1.5"),
+        ({"bootstrap": bootstrap.munchausen}, r"munchausen\(\) and"),
+        ({"bootstrap": "double"}, "give a function"),
+        ({"head": Quantile}, r"head=Quantile: give the thing itself"),
         ({"batch": 0}, "batch=0"),
     ],
 )

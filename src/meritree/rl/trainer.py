@@ -6,7 +6,6 @@ checkpoints and resuming. Knows no algorithm.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from meritree.errors import BadInput
-from meritree.rl.envs.env import EnvSpec, VectorEnv, where_rows
+from meritree.rl.checkpoint import Checkpoint, digest
+from meritree.rl.envs.env import Env, EnvSpec, VectorEnv, vectorise, where_rows
 
 Array: TypeAlias = Any
 State: TypeAlias = Any
@@ -102,6 +102,15 @@ class Trainer:
         self._advance.eval_shape(state)  # type: ignore[attr-defined]
         return state
 
+    def recipe(self) -> str:
+        """A digest of the traced programs and their constants: what a checkpoint belongs to."""
+        state = self.trace()
+        traced = (
+            self._start.trace(jax.random.key(0)),  # type: ignore[attr-defined]
+            self._advance.trace(state),  # type: ignore[attr-defined]
+        )
+        return digest([each.jaxpr for each in traced])
+
     @cached_property
     def _start(self) -> Callable[[Any], State]:
         return jax.jit(self.init)
@@ -141,120 +150,45 @@ def fit(
     Args:
         trainer: what to run.
         seed: of the run.
-        out: folder for checkpoints; given again, the run goes on where it stood.
+        out: folder for checkpoints; given again, the run goes on where it stood. One run a folder.
         save_every: windows between checkpoints; the last one is always written.
         progress: called with (windows done, windows in all, log of the last one).
 
+    Returns:
+        The last state and the log, arrays ``[windows]``; ``return`` and ``length`` are NaN where
+        no episode ended within the window.
+
     Raises:
-        BadInput: the folder holds a checkpoint of another trainer or seed.
+        BadInput: the folder holds a checkpoint of another trainer or seed: anything that changes
+            the program, a step size as much as a head.
     """
     if save_every < 1:
         raise BadInput(f"save_every={save_every}: must be at least 1")
     key = jax.random.key(seed)
-    kept = None if out is None else Checkpoint(Path(out), seed)
+    kept = None if out is None else Checkpoint(Path(out), seed, trainer.recipe())
     found = None if kept is None else kept.read(trainer.trace())
     state, rows = (trainer._start(key), []) if found is None else found
+    if len(rows) > trainer.windows:
+        raise BadInput(
+            f"{out}: holds {len(rows)} windows, this run has {trainer.windows}; name another folder"
+        )
     while len(rows) < trainer.windows:
         state, log = trainer._advance(state)
         rows.append({name: float(value) for name, value in log.items()})
         if kept is not None and (len(rows) % save_every == 0 or len(rows) == trainer.windows):
             kept.write(state, rows)
         progress(len(rows), trainer.windows, rows[-1])
-    rows = rows[: trainer.windows]
     log = {name: np.asarray([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     return state, log | {"steps": trainer.window_steps * (1 + np.arange(len(rows)))}
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One file with the leaves of a state and the log so far, replaced as a whole."""
-
-    folder: Path
-    seed: int
-
-    @property
-    def path(self) -> Path:
-        return self.folder / "checkpoint.npz"
-
-    def write(self, state: State, rows: list[Log]) -> None:
-        """Raises BadInput where the file cannot be written; the old one then stays."""
-        leaves = [np.asarray(_plain(leaf)) for leaf in jax.tree.leaves(state)]
-        names = sorted(rows[0]) if rows else []
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            *leaves,
-            seed=np.asarray(self.seed),
-            log_names=np.asarray(names),
-            log=np.asarray([[row[name] for name in names] for row in rows]),
-        )
-        half = self.path.with_suffix(".half")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(half, "wb") as file:
-                file.write(buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            half.replace(self.path)
-        except OSError as error:
-            raise BadInput(f"{self.path}: cannot write the checkpoint: {error.strerror}") from None
-
-    def read(self, like: State) -> tuple[State, list[Log]] | None:
-        """(state, log rows) or None where nothing was kept; ``like`` has the state's shapes."""
-        if not self.path.exists():
-            return None
-        try:
-            with np.load(self.path) as file:
-                seed, names, log = int(file["seed"]), list(file["log_names"]), file["log"]
-                stored = [file[f"arr_{i}"] for i in range(len(file.files) - 3)]
-        except (OSError, ValueError, KeyError) as error:
-            raise BadInput(
-                f"{self.path}: not a checkpoint ({error}); remove it or name another folder"
-            ) from None
-        if seed != self.seed:
-            raise BadInput(
-                f"{self.path}: belongs to seed {seed}, this run has seed {self.seed}; name "
-                "another folder"
-            )
-        wanted, tree = jax.tree.flatten(like)
-        if [_shape(leaf) for leaf in wanted] != [(x.shape, x.dtype) for x in stored]:
-            raise BadInput(
-                f"{self.path}: belongs to another trainer (its arrays have other shapes); name "
-                "another folder"
-            )
-        leaves = [_as(leaf, x) for leaf, x in zip(wanted, stored, strict=True)]
-        rows = [dict(zip(names, map(float, row), strict=True)) for row in log]
-        return jax.tree.unflatten(tree, leaves), rows
-
-
-def _is_key(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
-
-
-def _plain(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _shape(leaf: Any) -> tuple[Any, Any]:
-    if _is_key(leaf):
-        plain = jax.eval_shape(jax.random.key_data, leaf)
-        return plain.shape, np.dtype(plain.dtype)
-    return leaf.shape, np.dtype(leaf.dtype)
-
-
-def _as(leaf: Any, x: Any) -> Any:
-    if _is_key(leaf):
-        # A shape cannot be asked for its kind of key; trainers make keys of the default one.
-        return jax.random.wrap_key_data(jnp.asarray(x))
-    return jnp.asarray(x)
 
 
 def evaluate(
     trainer: Trainer,
     state: State,
-    env: VectorEnv,
+    env: Env | VectorEnv,
     key: Any,
     *,
+    n_env: int = 8,
     episodes: int = 1,
     limit: int = 1000,
 ) -> Array:
@@ -263,14 +197,17 @@ def evaluate(
     Args:
         trainer: whose policy.
         state: of the trainer.
-        env: n worlds; each contributes the same number of episodes.
+        env: one world, of which n_env copies are played, or a vector of n; each contributes the
+            same number of episodes.
         key: random key.
+        n_env: copies of one world.
         episodes: counted in each world, one after the other.
         limit: steps in all; episodes that have not ended then count with what they have.
 
     Returns:
         ``[n, episodes]``.
     """
+    env = vectorise(env, getattr(env, "n", n_env))
     weights = jnp.asarray(env.spec.weights)
     first, rest = jax.random.split(key)
     start, obs = env.reset(first)

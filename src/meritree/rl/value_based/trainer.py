@@ -129,6 +129,13 @@ def value_trainer(
     Raises:
         BadInput: numbers out of range, or parts that do not go together, with the reason.
     """
+    _check_kinds(head=head, net=net, chain=chain, weight=weight, extra=extra, data=data)
+    if isinstance(bootstrap, str) or bootstrap in (bootstraps.munchausen, bootstraps.expected):
+        name = getattr(bootstrap, "__name__", repr(bootstrap))
+        raise BadInput(
+            f"bootstrap={name}: give a function of value_based.bootstrap; munchausen() and "
+            "expected(epsilon) are called first, greedy, double and uniform are not"
+        )
     worlds = vectorise(env, n_env)
     head = head or Scalar()
     chain = chain or TargetChain()
@@ -340,6 +347,15 @@ def _check_numbers(**numbers: int) -> None:
     for name, value in numbers.items():
         if value < 1:
             raise BadInput(f"{name}={value}: must be at least 1")
+
+
+def _check_kinds(**parts: Any) -> None:
+    for name, part in parts.items():
+        if isinstance(part, type | str):
+            kind = part if isinstance(part, str) else part.__name__
+            raise BadInput(
+                f"{name}={kind}: give the thing itself, {kind}(...), not its name or class"
+            )
 
 
 def _check_parts(plan: _Plan) -> None:
