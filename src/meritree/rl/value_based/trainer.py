@@ -130,7 +130,8 @@ def value_trainer(
         BadInput: numbers out of range, or parts that do not go together, with the reason.
     """
     _check_kinds(head=head, net=net, chain=chain, weight=weight, extra=extra, data=data)
-    if isinstance(bootstrap, str) or bootstrap in (bootstraps.munchausen, bootstraps.expected):
+    uncalled: tuple[Any, ...] = (bootstraps.munchausen, bootstraps.expected)
+    if isinstance(bootstrap, str) or bootstrap in uncalled:
         name = getattr(bootstrap, "__name__", repr(bootstrap))
         raise BadInput(
             f"bootstrap={name}: give a function of value_based.bootstrap; munchausen() and "
