@@ -112,18 +112,29 @@ def test_a_run_that_is_cut_goes_on_bit_for_bit(make_llama: Any, tmp_path: Path) 
 
 def test_a_checkpoint_of_another_run_is_refused(make_llama: Any, tmp_path: Path) -> None:
     def run(**options: Any) -> Any:
-        settings = {"data": pairs(PAIRS), "steps": 1, "seed": 0} | options
-        return fit_preferences(make_llama(), DPO, optimizer=adam, folder=tmp_path, **settings)
+        settings = {"data": pairs(PAIRS), "steps": 1, "seed": 0, "optimizer": adam} | options
+        return fit_preferences(make_llama(), DPO, folder=str(tmp_path), **settings)
 
     run()
     with pytest.raises(BadInput, match="seed was 0, now 1"):
         run(seed=1)
     with pytest.raises(BadInput, match="data was"):
         run(data=pairs(PAIRS[:2]))
+    with pytest.raises(BadInput, match=r"optimizer was 'AdamW\(.*lr=0\.01.*now 'AdamW\(.*lr=0\.02"):
+        run(optimizer=lambda p: torch.optim.AdamW(p, lr=0.02))
     path = tmp_path / checkpoint.NAME
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(BadInput, match="cannot be read"):
         run()
+
+
+def test_a_link_alone_and_an_optimizer_ready_made_are_refused(make_llama: Any) -> None:
+    model = make_llama()
+    with pytest.raises(BadInput, match=r"a Logistic does not say what it needs.*PairObjective"):
+        fit_preferences(model, Logistic(), pairs(PAIRS), optimizer=adam, steps=1)  # type: ignore[arg-type]
+    ready: Any = adam(list(model.parameters()))
+    with pytest.raises(BadInput, match="give what makes one"):
+        fit_preferences(model, DPO, pairs(PAIRS), optimizer=ready, steps=1)
 
 
 def test_passes_that_are_added_up_are_one_large_pass(make_llama: Any) -> None:

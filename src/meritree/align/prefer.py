@@ -6,6 +6,7 @@ It makes the arrays that the objective needs, takes the mean and a step. What is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def fit_preferences(
     log_every: int = 10,
     evaluate: Evaluate | None = None,
     evaluate_every: int = 0,
-    folder: Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     save_every: int = 0,
 ) -> Trained:
     """Train the policy in place on the mean of the objective's losses.
@@ -99,6 +100,8 @@ def fit_preferences(
             another run.
         Diverged: a loss or gradient is not finite; the policy is as before that step.
     """
+    _check_kinds(objective, optimizer)
+    home = None if folder is None else Path(folder)
     run = Sources(policy, (Also(1.0, objective, data), *also), calibration, batch, accumulate, seed)
     _check_numbers(steps=steps, batch=batch, accumulate=accumulate, log_every=log_every)
     for one in (*(source.data for source in run.sources), *([calibration] if calibration else [])):
@@ -112,22 +115,24 @@ def fit_preferences(
         plan = schedule(steer) if schedule else None
         points: list[Point] = []
         done = 0
-        recipe = run.recipe() | {"accumulate": accumulate, "seed": seed}
-        if folder is not None:
-            kept = checkpoint.load(folder, recipe)
+        recipe = run.recipe() | {
+            "accumulate": accumulate, "seed": seed, "optimizer": _described(steer),
+        }  # fmt: skip
+        if home is not None:
+            kept = checkpoint.load(home, recipe)
             if kept:
                 done = _restore(kept, policy, steer, plan, points)
-            curve.write(folder, points, anew=True)
+            curve.write(home, points, anew=True)
 
         def say(new: Iterable[Point]) -> None:
             fresh = list(new)
             points.extend(fresh)
-            if folder is not None:
-                curve.write(folder, fresh, anew=False)
+            if home is not None:
+                curve.write(home, fresh, anew=False)
 
         def keep(step: int) -> None:
-            if folder is not None:
-                checkpoint.save(folder, _state(recipe, step, policy, steer, plan, points))
+            if home is not None:
+                checkpoint.save(home, _state(recipe, step, policy, steer, plan, points))
 
         if evaluate and evaluate_every and not done:
             say(_evaluated(evaluate, policy, 0))
@@ -142,6 +147,25 @@ def fit_preferences(
             if step == steps or (save_every and step % save_every == 0):
                 keep(step)
     return Trained(max(done, steps), tuple(points), data.counts)
+
+
+def _check_kinds(objective: Any, optimizer: Any) -> None:
+    if not hasattr(objective, "needs"):
+        raise BadInput(
+            f"objective: a {type(objective).__name__} does not say what it needs; a link alone is "
+            "no objective: PairObjective(LogRatio(), link) is one"
+        )
+    if isinstance(optimizer, torch.optim.Optimizer):
+        raise BadInput(
+            f"optimizer: a {type(optimizer).__name__} of some parameters; give what makes one of "
+            "the policy's own: lambda p: torch.optim.AdamW(p, lr=1e-3)"
+        )
+
+
+def _described(optimizer: Any) -> str:
+    """Kind and settings, as they were before any schedule changed them."""
+    settings = ", ".join(f"{name}={value}" for name, value in sorted(optimizer.defaults.items()))
+    return f"{type(optimizer).__name__}({settings})"
 
 
 def _evaluated(evaluate: Evaluate, policy: Module, step: int) -> Iterator[Point]:
