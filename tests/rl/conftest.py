@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -43,3 +44,12 @@ def make_corridor() -> Any:
             return jax.nn.one_hot(state[0], 5)
 
     return Corridor()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs() -> Iterator[None]:
+    """Programs of one file are of no use to the next, and together they fill gigabytes."""
+    yield
+    import jax
+
+    jax.clear_caches()
