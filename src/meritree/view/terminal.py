@@ -258,6 +258,8 @@ def show_verdict(console: Console, document: Document) -> None:
     if document.get("model"):
         cost = f"{document['model']}, {document['tokens']} tokens, {document['usd']:g} usd"
         _line(console, Text(f"  model         {words.one_line(cost)}"))
+    if told := words.debate(document):
+        _line(console, Text(f"  debate        {told}"))
     best = document["candidates"][0] if document["candidates"] else {}
     for number, step in enumerate(best.get("steps", ()), 1):
         _line(
