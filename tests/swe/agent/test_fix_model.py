@@ -237,7 +237,7 @@ def marked(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("asked", "key", "said"),
     [
-        (("--model", "m"), "", "refuses the key (401); set MERITREE_API_KEY"),
+        (("--model", "m"), "", "none was sent: MERITREE_API_KEY is not set"),
         (("--model", "m"), "not-the-key-1", "refuses the key (401); set MERITREE_API_KEY"),
         (("--judge-model", "j"), "not-the-key-1", "model 'j' at"),
     ],
