@@ -165,6 +165,19 @@ def test_bad_options_end_with_two_and_a_way_out(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("option", ["--model", "--judge-model"])
+def test_a_local_model_without_an_address_is_pointed_to_serve_model(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    assert run(["fix", str(write(tmp_path / "repo")), option, "local"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{option} local: no server on this machine is named" in said
+    assert "`meritree serve-model --model repair`" in said
+    assert f"{option} local --base-url" in said
+
+
 def test_an_endpoint_that_fails_half_way_is_named_and_the_run_can_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
