@@ -164,7 +164,7 @@ def _endpoints(events: Past) -> dict[str, Any]:
     return found
 
 
-def _elsewhere(wanted: Endpoint, options: FixOptions, events: Past) -> dict[str, str]:
+def _elsewhere(wanted: Endpoint, options: FixOptions, events: Past) -> dict[str, Any]:
     """The options that an endpoint changes.
 
     Raises:
@@ -181,12 +181,13 @@ def _elsewhere(wanted: Endpoint, options: FixOptions, events: Past) -> dict[str,
             f"{option}: the steps so far are replayed and belong to {options.model}, which has "
             "answered already; leave --model out, or start a new run with `meritree fix`"
         )
-    changed = {"model": wanted.model} if wanted.model else {}
+    changed: dict[str, Any] = {"model": wanted.model} if wanted.model else {}
     if not wanted.base_url:
         return changed
     # A model that was named by its address alone is named by the new one.
     names = {name: changed.get(name, getattr(options, name)) for name in _ASKED[1:]}
-    moved = {name: wanted.base_url for name, old in names.items() if old.startswith("http")}
+    urls = ("http://", "https://")
+    moved = {name: wanted.base_url for name, old in names.items() if old.startswith(urls)}
     return {**changed, **moved} if moved else {**changed, "base_url": wanted.base_url}
 
 

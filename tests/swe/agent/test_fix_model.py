@@ -225,6 +225,26 @@ def test_a_run_that_nobody_answered_goes_on_with_another_model_at_another_addres
     assert [one.get("model") for one in told] == ["right", None]
 
 
+def test_a_model_that_is_named_by_its_address_alone_is_found_at_its_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    repo, out = write(tmp_path / "repo"), tmp_path / "out"
+    first = Service(script(VIEW), names=("m",), faults=Faults("503"))
+    with ModelServer(first) as server:
+        base = ["fix", str(repo), "--out", str(out), "--quiet", "--sandbox", "rlimits"]
+        assert run([*base, "--model", server.base_url]) == 1
+    capsys.readouterr()
+    with ModelServer(Service(script(VIEW, MEND), names=("m",))) as server:
+        assert run(["resume", str(out), "--quiet", "--json", "--base-url", server.base_url]) == 0
+        assert json.loads(capsys.readouterr().out)["settings"]["model"] == server.base_url
+    resumed = ["resume", str(out), "--budget-tests", "9999", "--base-url", "http://127.0.0.1:9/v1"]
+    assert run(resumed) == 2  # nobody is there, and that is told before anything is recorded
+    assert "cannot be reached" in " ".join(capsys.readouterr().err.split())
+    assert [kind for kind, _ in events(out)].count("endpoint") == 1
+
+
 def test_a_run_without_a_model_is_given_none_when_it_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
