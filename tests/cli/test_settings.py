@@ -139,6 +139,16 @@ def test_a_repository_cannot_spend_or_send_what_is_the_users(
         read_settings(write(tmp_path, f"[tool.meritree]\n{line}\n"))
 
 
+@pytest.mark.parametrize("more", [{}, {"value_model": "v"}, {"policy": "repair"}])
+def test_an_endpoint_without_a_model_is_refused(tmp_path: Path, more: dict[str, str]) -> None:
+    url = "http://127.0.0.1:9/v1"
+    write(tmp_path, "[tool.meritree]\nmodel = 'm'\n")  # which alone is not asked
+    with pytest.raises(BadInput, match=r"--base-url .*: no model is named .* --model NAME"):
+        settle(tmp_path, Typed(base_url=url, **more))
+    for named in ({"model": "m"}, {"judge_model": "j"}, {"policy": "model"}):
+        assert settle(tmp_path, Typed(base_url=url, **named))[0]["base-url"] == url
+
+
 def test_whoever_names_a_model_on_the_command_line_wants_it(tmp_path: Path) -> None:
     write(tmp_path, "[tool.meritree]\nmodel = 'm'\nbudget-usd = 0.5\n")
     assert build(tmp_path, settle(tmp_path, Typed())[0]).policy == "auto"

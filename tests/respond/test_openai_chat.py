@@ -197,6 +197,24 @@ def test_a_wrong_key_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None
         assert chat(server.base_url, api_key_env="MY_KEY").ask(HELLO).text == "hello"
 
 
+def test_a_key_that_stays_with_its_provider_is_told_apart_from_a_wrong_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MERITREE_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai-0123456789")
+    with ModelServer(Service(echo_model(), key="sk-right")) as server:
+        with pytest.raises(WrongKey) as caught:
+            chat(server.base_url).ask(HELLO)
+        said = str(caught.value)
+        assert "none was sent: MERITREE_API_KEY is not set" in said
+        assert "OPENAI_API_KEY goes to its own provider only; set MERITREE_API_KEY" in said
+        assert "refuses the key" not in said
+        assert "sk-of" not in said
+        monkeypatch.setenv("MERITREE_API_KEY", "sk-wrong-0123456789")
+        with pytest.raises(WrongKey, match=r"refuses the key \(401\); set MERITREE_API_KEY"):
+            chat(server.base_url).ask(HELLO)
+
+
 def test_an_unknown_model_and_a_long_prompt_are_told_apart() -> None:
     with ModelServer(Service(echo_model(), names=("m",), context=200)) as server:
         with pytest.raises(UnknownModel, match=r"no model 'other'.*/models"):

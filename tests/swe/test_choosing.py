@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meritree.cli import app
 from meritree.cli.settings import read_settings
 from meritree.errors import BadInput
 from meritree.respond import FunctionModel
@@ -18,6 +19,7 @@ from meritree.swe import choosing
 from meritree.swe.fix import fix
 from meritree.swe.result import FixOptions
 from meritree.swe.resuming import resume
+from meritree.view.terminal import show_result
 
 CODE = """
 def clamp(x, low, high):
@@ -65,7 +67,9 @@ def options(shop: Path, url: str) -> FixOptions:
     )  # fmt: skip
 
 
-def test_the_chosen_patch_comes_first_and_nobody_is_asked_twice(shop: Path) -> None:
+def test_the_chosen_patch_comes_first_and_nobody_is_asked_twice(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked: list[Request] = []
     with ModelServer(votes_for("+        return 5", asked)) as server:
         result = fix(options(shop, server.base_url))
@@ -79,6 +83,11 @@ def test_the_chosen_patch_comes_first_and_nobody_is_asked_twice(shop: Path) -> N
         assert (shop.parent / "run" / "patch.diff").read_text() == first.patch
         count = len(asked)
         assert count >= 5
+        assert app.run(["show", str(shop.parent / "run")]) == 0
+        (told,) = [line for line in capsys.readouterr().out.splitlines() if "  debate " in line]
+        assert "judged by judge: chose the first (" in told
+        assert first.edits[0] in told
+        assert told.endswith(f"by agreement of the speakers; {result.tokens} tokens")
         again = resume(shop.parent / "run")
         assert len(asked) == count
     assert again.candidates[0].patch == first.patch
@@ -89,7 +98,7 @@ def test_the_chosen_patch_comes_first_and_nobody_is_asked_twice(shop: Path) -> N
 
 
 def test_a_judge_that_cannot_be_asked_leaves_the_ranking(
-    shop: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(choosing, "AGENTS", 1)  # each waits for its retries
     busy = Service(votes_for("nothing of the kind", []), faults=Faults("503"))
@@ -98,6 +107,21 @@ def test_a_judge_that_cannot_be_asked_leaves_the_ranking(
     assert result.status == "verified"
     assert "+        return high\n" in result.candidates[0].patch
     assert (result.choice or {})["stage"] in ("order", "votes")
+    show_result(result.to_json(), quiet=False)
+    assert "judged by judge: abstained, the ranking decides; " in capsys.readouterr().out
+
+
+def test_a_judge_that_is_not_needed_is_not_asked_and_that_is_said(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop / "shop.py").write_text("def clamp(x, low, high):\n    return max(low, max(x, high))\n")
+    asked: list[Request] = []
+    with ModelServer(votes_for("min", asked)) as server:
+        result = fix(options(shop, server.base_url))
+    assert [one.verified for one in result.candidates].count(True) == 1
+    show_result(result.to_json(), quiet=False)
+    assert "no judge was needed, there is only one verified patch" in capsys.readouterr().out
+    assert not asked
 
 
 def test_a_repository_cannot_name_a_judge(shop: Path) -> None:

@@ -58,6 +58,26 @@ def test_plain_progress_is_a_line_a_phase_and_never_a_flood(
     assert "running all tests" in captured.err
 
 
+def test_progress_does_not_repeat_itself_and_its_last_line_is_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view, live = PlainView(), LiveView()
+    ended = "verified: all pass, " + "twice, in fresh processes, " * 6 + "Passing is evidence."
+    for progress in (
+        Progress("read", "reading the repository"),
+        Progress("search", "searching"),
+        Progress("done", ended),
+    ):
+        view(progress)
+        live(progress)
+        assert picture(live).count("reading the repository") <= 1
+        assert picture(live).count("searching") <= 1
+    read, search_, done = capsys.readouterr().err.splitlines()
+    assert read.endswith("s  reading the repository")
+    assert search_.endswith("s  searching")
+    assert done.endswith(f"done: {ended}")
+
+
 def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with live_view(quiet=True) as listener:
         listener(search(1))

@@ -62,7 +62,7 @@ def settle(repo: Path, typed: Typed) -> tuple[Mapping[str, Any], bool, bool]:
     """Merge what was typed with the repository's settings: (values, json, quiet).
 
     Raises:
-        BadInput: the repository's settings are wrong.
+        BadInput: the repository's settings are wrong, or an endpoint has no model.
     """
     values = read_settings(repo) if repo.is_dir() else {}
     for field in fields(Typed):
@@ -71,6 +71,12 @@ def settle(repo: Path, typed: Typed) -> tuple[Mapping[str, Any], bool, bool]:
             values[field.name.replace("_", "-")] = value
     if typed.model is not None and typed.policy in (None, "auto"):
         values["policy"] = "model"  # whoever names a model wants it
+    asks = typed.model or typed.judge_model or values.get("policy") in ("model", "mini")
+    if typed.base_url is not None and not asks:
+        raise BadInput(
+            f"--base-url {typed.base_url}: no model is named that could be asked there; add "
+            "--model NAME (or --judge-model NAME), or leave it out"
+        )
     return values, bool(values.get("json", False)), bool(values.get("quiet", False))
 
 

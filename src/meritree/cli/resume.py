@@ -42,6 +42,20 @@ def resume(
             metavar="N", help="Tokens of model calls of the whole run.", show_default=AS_IT_WAS
         ),
     ] = None,
+    base_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="The models' endpoint, if it moved.", show_default=AS_IT_WAS
+        ),
+    ] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Another model, if none has answered yet.",
+            show_default=AS_IT_WAS,
+        ),
+    ] = "",
     json: Json = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Write the verified patch into the repository.")
@@ -53,13 +67,14 @@ def resume(
     What was asked of `fix` (seed, strategy, ...) stays as it was. With a larger budget a run that
     had used its own up goes on too, to the tree of one run with that budget. Exit codes: see `fix`.
     """
-    from meritree.swe.resuming import Budget, ended
+    from meritree.swe.resuming import Budget, Endpoint, ended
     from meritree.swe.resuming import resume as resume_run
 
     context.obj.json = bool(json)
     path = Path(folder).expanduser().absolute()
     context.obj.folder = str(path) if path.is_dir() else ""
     budget = Budget(budget_tests, budget_seconds, budget_usd, budget_tokens)
+    endpoint = Endpoint(base_url.strip(), model.strip())
     done = ended(path)
     if done is not None and not budget.given:
         if not quiet:
@@ -69,6 +84,6 @@ def resume(
             return show(context.obj, done, quiet=bool(quiet))
 
     def run(listener: Listener) -> FixResult:
-        return resume_run(path, listener, apply=apply, budget=budget)
+        return resume_run(path, listener, apply=apply, budget=budget, endpoint=endpoint)
 
     return run_and_show(context.obj, run, quiet=bool(quiet) or (done is not None and apply))

@@ -5,12 +5,13 @@ Knows no format of what is sent.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from meritree import __version__
-from meritree.respond.address import Address
+from meritree.respond.address import KEY_OF_HOST, Address
 from meritree.respond.errors import ModelError, WrongKey
 from meritree.respond.offline import check_host, guard, is_offline
 from meritree.respond.refusals import refusal
@@ -68,7 +69,10 @@ class Connection:
     def refused(self, response: Response) -> ModelError:
         """What a response that is no success means."""
         where, key = self.address.base, self.address.key_variable
-        return refusal(response.status, response.body, response.headers, where, self._model, key)
+        return refusal(
+            response.status, response.body, response.headers, where, self._model, key,
+            unsent="" if read_key(key) else _unsent(self.address),
+        )  # fmt: skip
 
     def _headers(self) -> dict[str, str]:
         variable = self.address.key_variable
@@ -97,3 +101,11 @@ class Connection:
             client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _unsent(address: Address) -> str:
+    """Why no key was sent, with those of other providers that are set and stay there."""
+    others = [name for name in KEY_OF_HOST.values() if name != address.key_variable]
+    kept = " and ".join(name for name in others if os.environ.get(name, "").strip())
+    own = f"; {kept} goes to its own provider only" if kept else ""
+    return f"{address.key_variable} is not set{own}; set {address.key_variable}"

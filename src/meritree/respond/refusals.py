@@ -47,7 +47,14 @@ _SHOWN = 300  # characters of what the endpoint said
 
 
 def refusal(
-    status: int, body: bytes, headers: Mapping[str, str], where: str, model: str, key: str
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    where: str,
+    model: str,
+    key: str,
+    *,
+    unsent: str = "",
 ) -> ModelError:
     """The error that a status other than 2xx means.
 
@@ -58,10 +65,13 @@ def refusal(
         where: the endpoint's base URL.
         model: as it was asked for.
         key: the variable of the environment that holds the key.
+        unsent: why no key was sent, in words; empty where one was.
     """
     said = spoken(body)
     told = f" It says: {said}" if said else ""
     asked = f"model {model!r} at {where}"
+    if status in (401, 403) and unsent:
+        return WrongKey(f"{asked} wants a key ({status}) and none was sent: {unsent}.{told}")
     if status in (401, 403):
         return WrongKey(
             f"{asked} refuses the key ({status}); set {key} to a key that may use it.{told}"

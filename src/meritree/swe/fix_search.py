@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what models need is loaded when one is named
 Search: TypeAlias = "CodeSearch | ModelSearch"
 Past = list[tuple[str, dict[str, Any]]]
 BUDGET = "budget"  # a resumed run was given another budget
+ENDPOINT = "endpoint"  # a resumed run asks elsewhere, or another model
 _EVENTS = frozenset({"step", "outcome", "alias", "exhausted"})
 _LONGEST = 1e9  # seconds
 
@@ -119,6 +120,7 @@ def go_on(search: Search, past: Past, folder: RunFolder) -> None:
     except ModelError as error:
         said = str(error).rstrip(".")
         error.args = (
-            f"{said}. Nothing is lost: once this is mended `meritree resume {folder.root}` goes on",
+            f"{said}. Nothing is lost: once this is mended `meritree resume {folder.root}` goes on "
+            "(with --base-url URL at another address; with --model NAME if none has answered yet)",
         )
         raise

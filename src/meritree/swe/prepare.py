@@ -217,7 +217,7 @@ def prepare(
         if options.test_command
         else detect_command(pristine)
     )
-    say(Progress("collect", f"collecting the tests ({command.text})"))
+    say(Progress("collect", command.text))
     session = TestSession.open(
         pristine,
         command,

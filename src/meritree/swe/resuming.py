@@ -14,7 +14,7 @@ from typing import Any
 from meritree.errors import BadInput, JournalError
 from meritree.run.journal import Journal
 from meritree.swe.fix import JOURNAL_KIND, Run, check_options
-from meritree.swe.fix_search import BUDGET, Past, since_budget
+from meritree.swe.fix_search import BUDGET, ENDPOINT, Past, since_budget
 from meritree.swe.result import FixOptions, FixResult, Listener
 from meritree.swe.run_folder import RunFolder, decode_options
 
@@ -39,21 +39,37 @@ class Budget:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the run's models are asked from now on, and which one proposes; empty: as it was."""
+
+    base_url: str = ""
+    model: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is to be changed."""
+        return bool(self.base_url or self.model)
+
+
 def resume(
     out: Path,
     listener: Listener | None = None,
     *,
     apply: bool = False,
     budget: Budget | None = None,
+    endpoint: Endpoint | None = None,
 ) -> FixResult:
     """Continue a run where it stood; one that has ended is only reported again.
 
     With one worker the tree is the one that an uninterrupted run would have made. A ``budget``
     takes the place of the run's own; the search goes on under it, also one that had ended, and
-    makes the tree of one run with that budget.
+    makes the tree of one run with that budget. An ``endpoint`` is asked once whether it is there,
+    and recorded.
 
     Raises:
-        BadInput: the folder holds no run of `meritree fix`, or the budget is spent already.
+        BadInput: the folder holds no run of `meritree fix`, the budget is spent already, or the
+            endpoint does not fit the run.
         JournalError: the journal is of a newer version, in use, or damaged.
     """
     folder = _folder_of(out)
@@ -62,10 +78,17 @@ def resume(
         return done
     with folder.disk_errors(), Journal.open(folder.journal) as journal:
         events = [(e.kind, e.payload) for e in journal.events()]
-        options = replace(_options(folder, journal.meta), **_budgets(events))
+        options = replace(_options(folder, journal.meta), **_budgets(events), **_endpoints(events))
         _check_spent(more, events)
+        elsewhere = _elsewhere(endpoint or Endpoint(), options, events)
         options = replace(options, **more, out=folder.root, apply=options.apply or apply)
+        options = replace(options, **elsewhere)
         check_options(options)
+        if elsewhere:
+            from meritree.swe.agent.setup import check_endpoints
+
+            check_endpoints(options)
+            journal.append(ENDPOINT, elsewhere)
         if more:
             journal.append(BUDGET, more)
         folder.clear_work()
@@ -121,6 +144,53 @@ def _budgets(events: Past) -> dict[str, Any]:
     return found
 
 
+def _answered(options: FixOptions, events: Past) -> bool:
+    if options.policy == "mini":  # it notes a reply also where none came; a step is of one
+        return any(kind == "step" for kind, _ in events)
+    return any(kind == "reply" and payload.get("reply") for kind, payload in events)
+
+
+_ASKED = ("base_url", "model", "value_model", "judge_model")
+
+
+def _endpoints(events: Past) -> dict[str, Any]:
+    """Where earlier parts of the run were told to ask, the latest of each kind."""
+    found: dict[str, Any] = {}
+    for kind, payload in events:
+        if kind == ENDPOINT:
+            found.update({name: value for name, value in payload.items() if name in _ASKED})
+    if not all(isinstance(value, str) for value in found.values()):
+        raise JournalError("the journal does not say which model was asked; start a new run")
+    return found
+
+
+def _elsewhere(wanted: Endpoint, options: FixOptions, events: Past) -> dict[str, Any]:
+    """The options that an endpoint changes.
+
+    Raises:
+        BadInput: the run asks no model, or the replayed steps are another model's.
+    """
+    if not wanted.given:
+        return {}
+    option = f"--model {wanted.model}" if wanted.model else f"--base-url {wanted.base_url}"
+    asks = options.by_model if wanted.model else options.by_model or options.judge_model
+    if not asks:
+        raise BadInput(f"{option}: no model proposes in this run; leave it out")
+    if wanted.model and wanted.model != options.model and _answered(options, events):
+        raise BadInput(
+            f"{option}: the steps so far are replayed and belong to {options.model}, which has "
+            "answered already; leave --model out, or start a new run with `meritree fix`"
+        )
+    changed: dict[str, Any] = {"model": wanted.model} if wanted.model else {}
+    if not wanted.base_url:
+        return changed
+    # A model that was named by its address alone is named by the new one.
+    names = {name: changed.get(name, getattr(options, name)) for name in _ASKED[1:]}
+    urls = ("http://", "https://")
+    moved = {name: wanted.base_url for name, old in names.items() if old.startswith(urls)}
+    return {**changed, **moved} if moved else {**changed, "base_url": wanted.base_url}
+
+
 def _check_spent(more: Mapping[str, Any], events: Past) -> None:
     spent = {
         "budget_tests": sum(1 for kind, _ in events if kind == "step"),
@@ -134,4 +204,4 @@ def _check_spent(more: Mapping[str, Any], events: Past) -> None:
             )
 
 
-__all__ = ["Budget", "ended", "resume"]
+__all__ = ["Budget", "Endpoint", "ended", "resume"]

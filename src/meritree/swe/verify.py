@@ -104,7 +104,7 @@ def rank_and_verify(
         if verdict is None and (why := checks.unneeded(candidates)):
             verdict = {"verified": False, "checked": False, "reason": why}
         elif verdict is None:
-            say(Progress("verify", f"checking patch {place} of {len(ranked)} in fresh processes"))
+            say(Progress("verify", f"patch {place} of {len(ranked)}"))
             verdict = check(nodes[key])
             note(key, verdict)
         candidate = _candidate(prepared, search, nodes[key], item, verdict)

@@ -205,6 +205,10 @@ class RunLog:
         given = ", ".join(f"{one_line(name)} {value}" for name, value in payload.items())
         self._say(f"gone on with another budget: {one_line(given)}")
 
+    def _endpoint(self, payload: Mapping[str, Any]) -> None:
+        given = ", ".join(f"{one_line(name)} {value}" for name, value in payload.items())
+        self._say(f"gone on with another endpoint: {one_line(given)}")
+
     def _search_ended(self, payload: Mapping[str, Any]) -> None:
         self.phase = "verify"
         self._say(f"the search ended: {one_line(payload.get('because', '?'), 200)}")
@@ -248,6 +252,7 @@ _READERS = {
     "outcome": RunLog._outcome,
     "alias": RunLog._alias,
     "budget": RunLog._budget,
+    "endpoint": RunLog._endpoint,
     "search-ended": RunLog._search_ended,
     "verdict": RunLog._verdict,
     "interrupted": RunLog._interrupted,

@@ -26,6 +26,7 @@ from meritree.view.words import Document
 REFRESH_PER_SECOND = 6
 MAX_BEST_LINE = 6  # edits of the best line that are shown, the latest ones
 PLAIN_INTERVAL = 15.0  # seconds between plain lines inside one phase, at first
+LAST_WIDTH = 1000  # characters of the last plain line: what came out is not cut
 PLAIN_SHARE = 0.05  # later, of the time so far: a long run's log stays short
 
 PHASES = {
@@ -73,7 +74,8 @@ class PlainView:
         if progress.phase == self._phase and now - self._last < interval:
             return
         self._phase, self._last = progress.phase, now
-        line = f"{progress.seconds:6.1f} s  {PHASES.get(progress.phase, progress.phase)}"
+        phase = PHASES.get(progress.phase, progress.phase)
+        line = f"{progress.seconds:6.1f} s  {phase}"
         if progress.phase == "search" and progress.evaluations:
             line += (
                 f": {progress.evaluations} of {progress.budget_tests} evaluations, "
@@ -81,8 +83,9 @@ class PlainView:
             )
             if progress.budget_usd:
                 line += f", {progress.usd:.4f} of {progress.budget_usd:g} US dollars"
-        elif progress.message:
-            line += f": {words.one_line(progress.message)}"
+        elif progress.message not in ("", phase):
+            width = LAST_WIDTH if progress.phase == "done" else 100
+            line += f": {words.one_line(progress.message, width)}"
         print(line, file=sys.stderr, flush=True)
 
 
@@ -115,7 +118,7 @@ class LiveView:
 def _head(progress: Progress) -> Text:
     phase = PHASES.get(progress.phase, words.one_line(progress.phase))
     head = Text.assemble(("meritree  ", "bold"), (phase, "bold cyan"))
-    if progress.message:
+    if progress.message not in ("", phase):
         head.append(f"  {words.one_line(progress.message, 200)}", "dim")
     return _cut(head)
 
@@ -258,6 +261,8 @@ def show_verdict(console: Console, document: Document) -> None:
     if document.get("model"):
         cost = f"{document['model']}, {document['tokens']} tokens, {document['usd']:g} usd"
         _line(console, Text(f"  model         {words.one_line(cost)}"))
+    if told := words.debate(document):
+        _line(console, Text(f"  debate        {told}"))
     best = document["candidates"][0] if document["candidates"] else {}
     for number, step in enumerate(best.get("steps", ()), 1):
         _line(

@@ -118,6 +118,36 @@ def flagged(candidate: Document) -> str:
     return ", ".join(dict.fromkeys(one_line(f["rule"], 40) for f in candidate.get("flags", ())))
 
 
+def debate(document: Document) -> str:
+    """What the judge of several verified patches did; empty where none was named or needed."""
+    judge = one_line(document.get("settings", {}).get("judge_model") or "", 60)
+    choice = document.get("choice")
+    if not choice:
+        able = sum(one["verified"] and not one.get("flags") for one in document["candidates"])
+        if not judge or document["status"] != "verified":
+            return ""
+        which = "only one verified patch" if able == 1 else "no verified patch without flags"
+        return f"{judge} was not asked: no judge was needed, there is {which}"
+    spent = f"{choice['spent']['tokens']} tokens"
+    turns, why = choice["transcript"], one_line((choice["reasons"] or [""])[-1])
+    if not turns:
+        return f"{judge} was not asked: {why}; {spent}"
+    among = len(turns[0]["shown"])
+    edits = "; ".join(one_line(edit) for edit in document["candidates"][0]["edits"])
+    if choice["stage"] == "order":
+        said = "abstained, the ranking decides"
+    else:
+        said = f"chose the first ({edits}) by {_DECIDED.get(choice['stage'], 'its last word')}"
+    return f"over {among} verified patches, judged by {judge}: {said}; {spent}"
+
+
+_DECIDED: Mapping[str, str] = {
+    "agreement": "agreement of the speakers",
+    "judge": "the judge's word",
+    "votes": "most votes",
+}
+
+
 SANDBOX_WORDS: Mapping[str, str] = {
     "bubblewrap": "no network, no files but the scratch copy and the interpreter, own processes",
     "landlock": "no network, no files but the scratch copy and the interpreter (kernel rules)",

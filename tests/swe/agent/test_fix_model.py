@@ -165,6 +165,19 @@ def test_bad_options_end_with_two_and_a_way_out(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("option", ["--model", "--judge-model"])
+def test_a_local_model_without_an_address_is_pointed_to_serve_model(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    assert run(["fix", str(write(tmp_path / "repo")), option, "local"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{option} local: no server on this machine is named" in said
+    assert "`meritree serve-model --model repair`" in said
+    assert f"{option} local --base-url" in said
+
+
 def test_an_endpoint_that_fails_half_way_is_named_and_the_run_can_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +196,69 @@ def test_an_endpoint_that_fails_half_way_is_named_and_the_run_can_go_on(
         assert json.loads(capsys.readouterr().out)["status"] == "verified"
 
 
+def test_a_run_that_nobody_answered_goes_on_with_another_model_at_another_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    repo, out = write(tmp_path / "repo"), tmp_path / "out"
+    with ModelServer(Service(script(VIEW), faults=Faults("503"))) as server:
+        gone = server.base_url
+        base = ["fix", str(repo), "--out", str(out), "--quiet", "--sandbox", "rlimits"]
+        assert run([*base, "--model", "nosuch", "--base-url", gone]) == 1
+    said = capsys.readouterr().err
+    assert f"meritree resume {out}" in said
+    assert "--base-url" in said
+    with ModelServer(Service(script(VIEW, MEND), faults=Faults("ok,503,503,503"))) as server:
+        # The new server answers once, then fails again.
+        elsewhere = ["resume", str(out), "--quiet", "--base-url", server.base_url]
+        assert run([*elsewhere, "--model", "right"]) == 1
+        capsys.readouterr()
+        assert run([*elsewhere, "--model", "third"]) == 2
+        assert "belong to right" in " ".join(capsys.readouterr().err.split())
+    with ModelServer(script(MEND)) as server:
+        assert run(["resume", str(out), "--quiet", "--json", "--base-url", server.base_url]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result["status"], result["model"]) == ("verified", "right")
+        assert result["settings"]["base_url"] == server.base_url
+    told = [payload for kind, payload in events(out) if kind == "endpoint"]
+    assert [one.get("model") for one in told] == ["right", None]
+
+
+def test_a_model_that_is_named_by_its_address_alone_is_found_at_its_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    repo, out = write(tmp_path / "repo"), tmp_path / "out"
+    first = Service(script(VIEW), names=("m",), faults=Faults("503"))
+    with ModelServer(first) as server:
+        base = ["fix", str(repo), "--out", str(out), "--quiet", "--sandbox", "rlimits"]
+        assert run([*base, "--model", server.base_url]) == 1
+    capsys.readouterr()
+    with ModelServer(Service(script(VIEW, MEND), names=("m",))) as server:
+        assert run(["resume", str(out), "--quiet", "--json", "--base-url", server.base_url]) == 0
+        assert json.loads(capsys.readouterr().out)["settings"]["model"] == server.base_url
+    resumed = ["resume", str(out), "--budget-tests", "9999", "--base-url", "http://127.0.0.1:9/v1"]
+    assert run(resumed) == 2  # nobody is there, and that is told before anything is recorded
+    assert "cannot be reached" in " ".join(capsys.readouterr().err.split())
+    assert [kind for kind, _ in events(out)].count("endpoint") == 1
+
+
+def test_a_run_without_a_model_is_given_none_when_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from meritree.cli.app import run
+
+    files = {name: text.replace("half(8) == 4", "half(8) == 771") for name, text in FILES.items()}
+    repo, out = write(tmp_path / "repo", files), tmp_path / "out"
+    base = ["fix", str(repo), "--out", str(out), "--quiet", "--sandbox", "rlimits"]
+    assert run([*base, "--budget-tests", "1"]) == 1
+    capsys.readouterr()
+    assert run(["resume", str(out), "--budget-tests", "2", "--model", "m"]) == 2
+    assert "no model proposes in this run" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.fixture
 def marked(tmp_path: Path) -> tuple[Path, Path]:
     """A repository, and a file that its tests write when they are run."""
@@ -194,7 +270,7 @@ def marked(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("asked", "key", "said"),
     [
-        (("--model", "m"), "", "refuses the key (401); set MERITREE_API_KEY"),
+        (("--model", "m"), "", "none was sent: MERITREE_API_KEY is not set"),
         (("--model", "m"), "not-the-key-1", "refuses the key (401); set MERITREE_API_KEY"),
         (("--judge-model", "j"), "not-the-key-1", "model 'j' at"),
     ],

@@ -101,6 +101,7 @@ def check_model_options(options: FixOptions) -> None:
     """
     if not options.by_model and not options.judge_model:
         return
+    _check_local(options)
     if options.budget_tokens < 1:
         raise BadInput(f"--budget-tokens {options.budget_tokens}: must be at least 1")
     if options.context_tokens < 2000:
@@ -116,6 +117,19 @@ def check_model_options(options: FixOptions) -> None:
     ledger = Ledger(limits_of(options, asked))
     for model in asked:
         ledgered(model, ledger)
+
+
+def _check_local(options: FixOptions) -> None:
+    """``local`` is what `meritree demo` calls the model that it serves; OpenAI has none."""
+    by_agent = (("--model", options.model), ("--value-model", options.value_model))
+    named = (*(by_agent if options.by_model else ()), ("--judge-model", options.judge_model))
+    for option, name in named:
+        if name == "local" and not options.base_url:
+            raise BadInput(
+                f"{option} local: no server on this machine is named; start one with `meritree "
+                f"serve-model --model repair`, then give {option} local --base-url and the URL "
+                "that it prints"
+            )
 
 
 def check_endpoints(options: FixOptions) -> None:
