@@ -27,6 +27,8 @@ EXTRAS = {
     "swebench": (("pyarrow",), "SWE-bench lists as parquet files"),
     "align": (("torch", "transformers"), "training language models, meritree lab"),
     "lora": (("peft",), "adapters instead of whole models"),
+    "rl": (("jax", "flax", "gymnax", "optax", "pgx"), "reinforcement learning in JAX"),
+    "gym": (("gymnasium", "ale-py", "mujoco"), "Gymnasium's worlds, Atari games, MuJoCo"),
     "trl": (("trl",), "our objectives in TRL's trainers"),
     "dev": (("hypothesis", "mypy", "ruff"), "the project's own tests and checks"),
 }
