@@ -20,6 +20,7 @@ import numpy as np
 from meritree.errors import BadInput
 from meritree.rl.checkpoint import Checkpoint, digest
 from meritree.rl.envs.env import Env, EnvSpec, VectorEnv, vectorise, where_rows
+from meritree.value.contexts import Context
 
 Array: TypeAlias = Any
 State: TypeAlias = Any
@@ -86,7 +87,7 @@ class Trainer:
     windows: int
     window_steps: int
     act: Act
-    context: Any = None
+    context: Context | None = None
 
     def run(self, key: Any) -> tuple[State, Log]:
         """A whole run; can be jitted and mapped over keys. Log arrays are ``[windows]``."""
@@ -182,6 +183,13 @@ def fit(
     return state, log | {"steps": trainer.window_steps * (1 + np.arange(len(rows)))}
 
 
+def fresh_contexts(context: Context | None, key: Any, count: int) -> Array | None:
+    """First contexts ``[count, D]`` of as many episodes; None where there is no context."""
+    if context is None:
+        return None
+    return jax.vmap(context.reset)(jax.random.split(key, count))
+
+
 def evaluate(
     trainer: Trainer,
     state: State,
@@ -214,11 +222,6 @@ def evaluate(
     rows = jnp.arange(env.n)
     context = trainer.context
 
-    def fresh(key: Any) -> Any:
-        if context is None:
-            return None
-        return jax.vmap(context.reset)(jax.random.split(key, env.n))
-
     def step(carry: Any, key: Any) -> tuple[Any, None]:
         world, obs, ctx, gains, at = carry
         choosing, going, anew = jax.random.split(key, 3)
@@ -228,10 +231,17 @@ def evaluate(
         slot = jnp.minimum(at, episodes - 1)
         gains = gains.at[rows, slot].add(jnp.where(counted, out.reward @ weights, 0.0))
         last = out.terminated | out.truncated
-        if ctx is not None:
-            ctx = where_rows(last, fresh(anew), context.step(ctx, out.reward))
+        if context is not None:
+            fresh = fresh_contexts(context, anew, env.n)
+            ctx = where_rows(last, fresh, context.step(ctx, out.reward))
         return (world, out.obs, ctx, gains, at + last), None
 
-    carry = (start, obs, fresh(rest), jnp.zeros((env.n, episodes)), jnp.zeros(env.n, jnp.int32))
+    carry = (
+        start,
+        obs,
+        fresh_contexts(context, rest, env.n),
+        jnp.zeros((env.n, episodes)),
+        jnp.zeros(env.n, jnp.int32),
+    )
     (_, _, _, gains, _), _ = jax.lax.scan(step, carry, jax.random.split(rest, limit))
     return gains

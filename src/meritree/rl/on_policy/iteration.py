@@ -20,7 +20,7 @@ from meritree.rl.on_policy.parts import (
     ValueStep,
     first,
 )
-from meritree.rl.trainer import Episodes
+from meritree.rl.trainer import Episodes, fresh_contexts
 from meritree.value.contexts import Context
 from meritree.value.transforms import RewardTransform, Step
 
@@ -80,7 +80,7 @@ def start(plan: Plan, key: Key) -> PolicyState:
     """The first state of a run."""
     keys = jax.random.split(key, 7)
     world, obs = plan.env.reset(keys[0])
-    ctx = _fresh_contexts(plan, keys[1])
+    ctx = fresh_contexts(plan.context, keys[1], plan.env.n)
     one_ctx = None if ctx is None else ctx[0]
     actor = plan.actor.init(keys[2], obs[0], one_ctx)
     critic = plan.critic.init(keys[3], obs[0], one_ctx)
@@ -156,7 +156,9 @@ def _roll(plan: Plan, state: PolicyState) -> tuple[PolicyState, Rolled]:
         ctx = state.ctx
         if plan.context is not None:
             step = step._replace(next_ctx=plan.context.step(state.ctx, out.reward))
-            ctx = where_rows(last, _fresh_contexts(plan, renewing), step.next_ctx)
+            ctx = where_rows(
+                last, fresh_contexts(plan.context, renewing, plan.env.n), step.next_ctx
+            )
         kept, reward = plan.reward.online(state.reward, step)
         state = state._replace(
             key=key, world=world, obs=out.obs, ctx=ctx, reward=kept,
@@ -239,9 +241,3 @@ def _scored(plan: Plan, ctx: Array | None) -> Array | None:
 def _flat(x: Array) -> Array:
     """[T, n, ...] -> [T n, ...]."""
     return x.reshape(-1, *x.shape[2:])
-
-
-def _fresh_contexts(plan: Plan, key: Key) -> Array | None:
-    if plan.context is None:
-        return None
-    return jax.vmap(plan.context.reset)(jax.random.split(key, plan.env.n))

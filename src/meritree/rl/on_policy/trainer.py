@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import flax.linen as nn
 
 from meritree.errors import BadInput
+from meritree.rl.checks import check_counts, check_kinds, tried_out
 from meritree.rl.envs.env import Env, EnvSpec, VectorEnv, vectorise
 from meritree.rl.nets import MLP, network, orthogonal
 from meritree.rl.on_policy.advantage import Advantage, gae
@@ -96,8 +97,12 @@ def on_policy_trainer(
     Raises:
         BadInput: numbers out of range, or parts that do not go together, with the reason.
     """
+    check_kinds(
+        head=head, actor=actor, critic=critic, law=law, advantage=advantage, baseline=baseline,
+        policy_step=policy_step, value_step=value_step,
+    )  # fmt: skip
     worlds = vectorise(env, n_env)
-    _check_numbers(
+    check_counts(
         steps=steps, n_env=n_env, rollout=rollout, windows=windows, reward_batches=reward_batches
     )
     if not 0.0 <= gamma <= 1.0:
@@ -117,17 +122,17 @@ def on_policy_trainer(
     windows = min(windows, plan.iterations)
     rounds = math.ceil(plan.iterations / windows)
     plan = plan._replace(iterations=rounds * windows)
-    trainer = Trainer(
-        worlds.spec,
-        partial(start, plan),
-        lambda state: iterate(plan, state, rounds),
-        windows,
-        rounds * n_env * rollout,
-        partial(best, plan),
-        context,
+    return tried_out(
+        Trainer(
+            worlds.spec,
+            partial(start, plan),
+            lambda state: iterate(plan, state, rounds),
+            windows,
+            rounds * n_env * rollout,
+            partial(best, plan),
+            context,
+        )
     )
-    _try_out(trainer)
-    return trainer
 
 
 def _net(
@@ -151,12 +156,6 @@ def _weights(
             f"weights: {len(weights)} numbers for {count} reward channels; give one each"
         )
     return tuple(weights)
-
-
-def _check_numbers(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if value < 1:
-            raise BadInput(f"{name}={value}: must be at least 1")
 
 
 def _check_parts(plan: Plan) -> None:
@@ -189,11 +188,3 @@ def _check_parts(plan: Plan) -> None:
         raise BadInput(
             "utility: a prior is a value of rewards, not of utilities; leave baseline out"
         )
-
-
-def _try_out(trainer: Trainer) -> None:
-    """Trace one window, so that parts that do not fit are refused here, with the reason."""
-    try:
-        trainer.trace()
-    except BadInput as error:
-        raise BadInput(f"these parts do not go together: {error}") from None

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import optax
 
 from meritree.errors import BadInput
+from meritree.rl.checks import check_counts, check_kinds, tried_out
 from meritree.rl.envs.env import Env, VectorEnv, vectorise, where_rows
 from meritree.rl.nets import MLP, network
 from meritree.rl.sharding import check_mesh, spread
-from meritree.rl.trainer import Episodes, Trainer
+from meritree.rl.trainer import Episodes, Trainer, fresh_contexts
 from meritree.rl.value_based import act as acts
 from meritree.rl.value_based import bootstrap as bootstraps
 from meritree.rl.value_based.act import ActRule
@@ -129,7 +130,7 @@ def value_trainer(
     Raises:
         BadInput: numbers out of range, or parts that do not go together, with the reason.
     """
-    _check_kinds(head=head, net=net, chain=chain, weight=weight, extra=extra, data=data)
+    check_kinds(head=head, net=net, chain=chain, weight=weight, extra=extra, data=data)
     uncalled: tuple[Any, ...] = (bootstraps.munchausen, bootstraps.expected)
     if isinstance(bootstrap, str) or bootstrap in uncalled:
         name = getattr(bootstrap, "__name__", repr(bootstrap))
@@ -140,7 +141,7 @@ def value_trainer(
     worlds = vectorise(env, n_env)
     head = head or Scalar()
     chain = chain or TargetChain()
-    _check_numbers(
+    check_counts(
         steps=steps, n_env=n_env, batch=batch, train_every=train_every, updates=updates,
         warmup=warmup, windows=windows,
     )  # fmt: skip
@@ -161,17 +162,17 @@ def value_trainer(
     _check_parts(plan)
     round_steps = n_env * train_every
     rounds = max(1, math.ceil(steps / round_steps / windows))
-    trainer = Trainer(
-        worlds.spec,
-        lambda key: _start(plan, key, math.ceil(warmup / n_env)),
-        lambda state: _window(plan, state, rounds),
-        windows,
-        rounds * round_steps,
-        lambda state, key, obs, ctx: _best(plan, state, obs, ctx),
-        context,
+    return tried_out(
+        Trainer(
+            worlds.spec,
+            lambda key: _start(plan, key, math.ceil(warmup / n_env)),
+            lambda state: _window(plan, state, rounds),
+            windows,
+            rounds * round_steps,
+            lambda state, key, obs, ctx: _best(plan, state, obs, ctx),
+            context,
+        )
     )
-    _try_out(trainer)
-    return trainer
 
 
 def _start(plan: _Plan, key: Key, warmup: int) -> ValueState:
@@ -179,7 +180,7 @@ def _start(plan: _Plan, key: Key, warmup: int) -> ValueState:
     keys = jax.random.split(key, 7)
     spec, n, members = plan.env.spec, plan.env.n, plan.learning.chain.K
     world, obs = spread(plan.mesh, plan.env.reset(keys[0]))
-    ctx = _fresh_contexts(plan, keys[1], n)
+    ctx = fresh_contexts(plan.context, keys[1], n)
     example = Step(
         reward=jnp.zeros((n, spec.channels)), boot=jnp.zeros(n), last=jnp.zeros(n, bool), obs=obs,
         action=jnp.zeros(n, jnp.int32), next_obs=obs, ctx=ctx, next_ctx=ctx,
@@ -238,7 +239,7 @@ def _live(plan: _Plan, state: ValueState) -> tuple[ValueState, dict[str, Array]]
     if plan.context is not None:
         within = plan.context.step(state.ctx, out.reward)
         step = step._replace(next_ctx=within)
-        ctx = where_rows(last, _fresh_contexts(plan, renewing, plan.env.n), within)
+        ctx = where_rows(last, fresh_contexts(plan.context, renewing, plan.env.n), within)
     drawn = jax.random.randint(following, last.shape, 0, members)
     return ValueState(
         key, state.steps + plan.env.n, world, out.obs, ctx, jnp.where(last, drawn, state.member),
@@ -253,7 +254,7 @@ def _learn(plan: _Plan, state: ValueState) -> tuple[ValueState, dict[str, Array]
     drawn = plan.data.sample(state.data, drawing, plan.batch)
     steps = drawn.steps
     if plan.context is not None and plan.relabelled:
-        first = _fresh_contexts(plan, relabelling, plan.batch)
+        first = fresh_contexts(plan.context, relabelling, plan.batch)
         steps = relabel(plan.context, jnp.asarray(first)[:, None], steps)
     relabelled = [each.sample(kept, steps) for each, kept in zip(
         plan.rewards, state.rewards, strict=True
@@ -318,12 +319,6 @@ def _best(plan: _Plan, state: ValueState, obs: Array, ctx: Array | None) -> Arra
     return jnp.argmax(jnp.mean(score, axis=0), axis=-1).astype(jnp.int32)
 
 
-def _fresh_contexts(plan: _Plan, key: Key, count: int) -> Array | None:
-    if plan.context is None:
-        return None
-    return jax.vmap(plan.context.reset)(jax.random.split(key, count))
-
-
 def _per_member(
     reward: RewardTransform | Sequence[RewardTransform] | None, chain: TargetChain
 ) -> tuple[RewardTransform, ...]:
@@ -344,21 +339,6 @@ def _per_member(
     return parts
 
 
-def _check_numbers(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if value < 1:
-            raise BadInput(f"{name}={value}: must be at least 1")
-
-
-def _check_kinds(**parts: Any) -> None:
-    for name, part in parts.items():
-        if isinstance(part, type | str):
-            kind = part if isinstance(part, str) else part.__name__
-            raise BadInput(
-                f"{name}={kind}: give the thing itself, {kind}(...), not its name or class"
-            )
-
-
 def _check_parts(plan: _Plan) -> None:
     """Combinations that could run but would not mean what was asked for."""
     learning, context = plan.learning, plan.context
@@ -376,11 +356,3 @@ def _check_parts(plan: _Plan) -> None:
             f"relabel_context=True with n_step={n_step}: a context drawn anew is carried over one "
             "step; use n_step=1"
         )
-
-
-def _try_out(trainer: Trainer) -> None:
-    """Trace one window, so that parts that do not fit are refused here, with the reason."""
-    try:
-        trainer.trace()
-    except BadInput as error:
-        raise BadInput(f"these parts do not go together: {error}") from None
