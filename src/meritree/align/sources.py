@@ -6,7 +6,7 @@ numbers that are not finite. The loop, its checkpoints and its curve are `prefer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -24,14 +24,11 @@ from meritree.align.forward import (
     reference,
     rows_of,
 )
-from meritree.errors import BadInput, MeritreeError
+from meritree.align.loop import Diverged
+from meritree.errors import BadInput
 from meritree.objectives.rows import KEYS, Objective
 
 _CAL = {"cal_logp": "logp", "cal_ref_logp": "ref_logp", "cal_mask": "mask"}
-
-
-class Diverged(MeritreeError):
-    """A loss or gradient is not a finite number; the step was not taken."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +84,12 @@ class Sources:
             needs = frozenset({"ref_logp"})
             self.cal_reference = reference(model, self.calibration, needs, self.device)
 
-    def step(
-        self, step: int, steer: Any, parameters: list[Tensor], max_norm: float | None
-    ) -> Callable[[], dict[str, float]]:
-        """Take one step; returns what gives its measures (read from the device only if asked)."""
-        self.policy.train()
-        steer.zero_grad(set_to_none=True)
+    def backward(self, step: int) -> dict[str, Tensor]:
+        """Add the gradients of the step's losses to the policy's; returns its measures.
+
+        Raises:
+            Diverged: a loss is not finite.
+        """
         sums: dict[str, Tensor] = {}
         for number, source in enumerate(self.sources):
             for part in range(self.accumulate):
@@ -104,22 +101,7 @@ class Sources:
                 prefix = f"also {number}: " if number else ""
                 for name, value in metrics.items():
                     _add(sums, prefix + name, value.detach() / self.accumulate)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if not bool(torch.isfinite(norm)):
-            raise Diverged(
-                f"step {step}: the gradient is not finite; the policy is as before the step: "
-                "lower the learning rate or look at the objective's exponents"
-            )
-        if max_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-        rate = float(steer.param_groups[0]["lr"])
-        steer.step()
-
-        def measured() -> dict[str, float]:
-            found = {name: float(x) for name, x in sums.items()}
-            return found | {"gradient norm": float(norm), "learning rate": rate}
-
-        return measured
+        return sums
 
     def recipe(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued."""
