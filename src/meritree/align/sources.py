@@ -78,7 +78,7 @@ class Sources:
                         f"the reference gave {name} that is not finite: mend its weights"
                     )
             if found.model is not None and ref is None:
-                found = Reference(found.cached, _frozen_copy(self.policy))
+                found = Reference(found.cached, frozen_copy(self.policy))
             self.references.append(found)
         if self.calibration is not None:
             needs = frozenset({"ref_logp"})
@@ -149,7 +149,7 @@ class Sources:
         known = self._all.get(id(data))
         if known is not None:
             return known
-        units = _units(data, self.batch, turn, seed)
+        units = units_of(data.size, self.batch, turn, seed)
         found = units, rows_of(data, units, self.device)
         if self.batch is None:
             self._all[id(data)] = found
@@ -183,14 +183,17 @@ class Sources:
         )
 
 
-def _units(data: Dataset, batch: int | None, turn: int, seed: int) -> Tensor:
-    """Units of one pass: the turn-th slice of an endless row of shuffled epochs."""
+def units_of(size: int, batch: int | None, turn: int, seed: int) -> Tensor:
+    """Units of one pass: the turn-th slice of an endless row of shuffled epochs.
+
+    ``batch`` None: all of them, in order.
+    """
     if batch is None:
-        return torch.arange(data.size)
+        return torch.arange(size)
     first, found = turn * batch, []
     while batch > 0:
-        epoch, place = divmod(first, data.size)
-        order = _order(data.size, seed, epoch)
+        epoch, place = divmod(first, size)
+        order = _order(size, seed, epoch)
         taken = order[place : place + batch]
         found.append(taken)
         first, batch = first + len(taken), batch - len(taken)
@@ -214,7 +217,8 @@ def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
     sums[name] = sums[name] + value if name in sums else value
 
 
-def _frozen_copy(policy: Module) -> Module:
+def frozen_copy(policy: Module) -> Module:
+    """A copy that is not trained."""
     copy = deepcopy(policy).eval()
     for parameter in copy.parameters():
         parameter.requires_grad_(False)
