@@ -51,7 +51,7 @@ class OnPolicy:
         """See `Mix`; ``source`` is 0."""
         drawn = draw([data.ids[i] for i in units], size)
         return [
-            _row(data, i, answer, end, {"source": 0})
+            data.row(i, answer, end, source=0)
             for i, answers in zip(units, drawn, strict=True)
             for answer in answers
         ]
@@ -101,12 +101,12 @@ class WithExternal:
         for i, answers in zip(units, drawn, strict=True):
             shown = list(self.answers.get(i, ()))
             kept = size - self.each if shown else size
-            found += [_row(data, i, answer, end, {"source": 0}) for answer in answers[:kept]]
+            found += [data.row(i, answer, end, source=0) for answer in answers[:kept]]
             # Which come first is by lot: it follows the answer that was drawn in their place.
             turn = sum(answers[-1]) if shown else 0
             for j in range(size - kept):
                 row = shown[(turn + j) % len(shown)]
-                found.append(_row(data, i, row, end, {"source": 1}))
+                found.append(data.row(i, row, end, source=1))
         return found
 
 
@@ -141,12 +141,8 @@ class ModeForced:
         prefixes = [(*data.ids[i], token) for i in units for token in tokens]
         drawn = draw(prefixes, size // 2)
         return [
-            _row(data, i, [token, *answer], end, {"source": 0, "mode": mode})
+            data.row(i, [token, *answer], end, source=0, mode=mode)
             for place, i in enumerate(units)
             for mode, token in enumerate(tokens)
             for answer in drawn[2 * place + mode]
         ]
-
-
-def _row(data: Prompts, i: int, answer: Ids, end: int, columns: Mapping[str, float]) -> Sample:
-    return Sample(data.ids[i], tuple(answer), i, dict(columns), answer[-1] == end)

@@ -5,14 +5,13 @@ Data only, apart from `reference_rewards`, which asks a model once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meritree.align._torch import Module, Tensor, torch
 from meritree.align.data import Ids
-from meritree.align.rewards import Reward, Sample
+from meritree.align.rewards import Reward, Sample, rewards_of
 from meritree.align.sample import sample
 from meritree.errors import BadInput
 from meritree.objectives.rows import KEYS
@@ -26,18 +25,23 @@ class Prompts:
         ids: token ids of each prompt.
         columns: keys of `meritree.objectives.rows.KEYS` with one number a prompt (``vstar``,
             ``prompt_value``) or M of them (``ref_reward``): every answer of a prompt gets them.
-        about: whatever a reward wants to know of each prompt (its solution, the table it asks
-            about); read by index, see `meritree.align.rewards.Sample`.
+        about: what a reward wants to know of each prompt (its solution, the table it asks about);
+            the columns of its `meritree.align.rewards.Sample`.
     """
 
     ids: tuple[tuple[int, ...], ...]
     columns: Mapping[str, Tensor] = field(default_factory=dict)
-    about: tuple[Any, ...] = ()
+    about: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def size(self) -> int:
         """Number of prompts."""
         return len(self.ids)
+
+    def row(self, i: int, answer: Ids, end: int, **columns: Any) -> Sample:
+        """An answer to prompt i, with what is known of it."""
+        about = self.about[i] if self.about else {}
+        return Sample(self.ids[i], tuple(answer), i, {**about, **columns}, answer[-1] == end)
 
     def having(self, **columns: Sequence[float] | Sequence[Sequence[float]]) -> Prompts:
         """The same prompts with further columns.
@@ -68,7 +72,9 @@ class Prompts:
         )
 
 
-def prompts(ids: Iterable[Ids], *, about: Sequence[Any] = (), **columns: Any) -> Prompts:
+def prompts(
+    ids: Iterable[Ids], *, about: Sequence[Mapping[str, Any]] = (), **columns: Any
+) -> Prompts:
     """Prompts from token ids.
 
     Args:
@@ -112,29 +118,8 @@ def reference_rewards(
     """
     drawn = sample(policy, data.ids, n=n, longest=longest, end=end, temperature=temperature,
                    seed=seed)  # fmt: skip
-    rows = [
-        Sample(data.ids[i], tuple(row), i, {}, row[-1:] == [end])
-        for i, answers in enumerate(drawn)
-        for row in answers
-    ]
-    return torch.tensor(check_scores(reward(rows).score, rows)).reshape(data.size, n)
-
-
-def check_scores(found: Sequence[float], rows: Sequence[Sample]) -> list[float]:
-    """The rewards of these rows.
-
-    Raises:
-        BadInput: not one number a row, or one that is not finite; names the row.
-    """
-    if len(found) != len(rows):
-        raise BadInput(f"the reward gave {len(found)} numbers for {len(rows)} answers")
-    odd = next((i for i, x in enumerate(found) if not math.isfinite(x)), None)
-    if odd is not None:
-        raise BadInput(
-            f"the reward of answer {odd} (to prompt {rows[odd].index}) is {found[odd]}: mend the "
-            "reward; a number that is not finite cannot be averaged"
-        )
-    return [float(x) for x in found]
+    rows = [data.row(i, answer, end) for i, answers in enumerate(drawn) for answer in answers]
+    return torch.tensor(rewards_of(reward, rows).score).reshape(data.size, n)
 
 
 def _column(name: str, values: Any, size: int) -> Tensor:

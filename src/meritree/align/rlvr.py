@@ -236,5 +236,3 @@ def _recipe(
         "warmup": warmup,
         "optimizers": {name: each.described() for name, each in learners.items()},
     }
-
-

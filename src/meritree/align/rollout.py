@@ -10,14 +10,11 @@ from typing import Any
 from meritree.align._torch import Module, Tensor, torch
 from meritree.align.data import Answer, Dataset, Ids, answers
 from meritree.align.mixes import Mix
-from meritree.align.prompts import Prompts, check_scores
-from meritree.align.rewards import Reward, Rewards, Sample
+from meritree.align.prompts import Prompts
+from meritree.align.rewards import Reward, Rewards, Sample, rewards_of
 from meritree.align.sample import sample
 from meritree.align.sources import units_of
 from meritree.errors import BadInput
-
-WORDS = ("source", "mode")
-"""Columns that a mix may give its rows."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +84,14 @@ class Rollouts:
             )  # fmt: skip
 
         rows = self.mix.rows(answer, self.data, units, self.size, asked.end)
-        found = self.reward(rows)
+        found = rewards_of(self.reward, rows)
         self.counts.update(found.counts)
         return self._laid_out(rows, found)
 
     def _laid_out(self, rows: list[Sample], found: Rewards) -> Rollout:
-        score = torch.tensor(check_scores(found.score, rows), dtype=torch.float32)
-        known = {name for name in WORDS if name in rows[0].columns}
+        score = torch.tensor(found.score, dtype=torch.float32)
         made = [
-            Answer(row.prompt, row.response, {name: row.columns[name] for name in known})
+            Answer(row.prompt, row.response, {name: row.columns[name] for name in self.mix.gives})
             for row in rows
         ]
         data = answers(made)
@@ -105,8 +101,6 @@ class Rollouts:
         aspects = None
         if found.aspects is not None:
             aspects = torch.tensor(found.aspects, dtype=torch.float32)
-            if aspects.ndim != 2 or len(aspects) != len(rows):
-                raise BadInput(f"the reward gave aspects of shape {list(aspects.shape)}")
         return Rollout(
             Dataset(data.ids, data.start, data.end, columns, 1),
             score,

@@ -202,9 +202,7 @@ class Gae:
         values = b["values_sg"].to(reward.dtype)
         advantage, returns = group_advantages.token_gae(paid, values, mask, lam, self.gamma)
         if self.lam == "length" or self.lam != self.critic_lam:
-            _, returns = group_advantages.token_gae(
-                paid, values, mask, self.critic_lam, self.gamma
-            )
+            _, returns = group_advantages.token_gae(paid, values, mask, self.critic_lam, self.gamma)
         if self.whiten:
             advantage = group_advantages.whiten(advantage, mask)
         return Advantages(advantage, returns)
@@ -232,9 +230,7 @@ class HybridMode:
         inter = shapes.better_mode(reward, mode, size, self.delta)
         first = torch.zeros_like(mask)
         first[:, 0] = 1.0
-        return Advantages(
-            group_advantages.hybrid_mode(intra, inter, first, mask, size, self.alpha)
-        )
+        return Advantages(group_advantages.hybrid_mode(intra, inter, first, mask, size, self.alpha))
 
 
 @dataclass(frozen=True)

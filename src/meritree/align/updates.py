@@ -265,8 +265,8 @@ def check_needs(method: RLVR, data: Prompts, has_critic: bool) -> None:
     for part in (*method.shapes, method.advantage):
         _check_part(part, early)
     loss = [part for part in (method.surrogate, *(x for _, x in method.extras)) if part is not None]
-    for part in loss:
-        _check_part(part, early | _LOSS_ONLY)
+    for term in loss:
+        _check_part(term, early | _LOSS_ONLY)
     reads = "values_sg" in method.advantage.needs
     if has_critic and not reads:
         raise BadInput(
