@@ -30,6 +30,7 @@ EXTRAS = {
     "rl": (("jax", "flax", "gymnax", "optax", "pgx"), "reinforcement learning in JAX"),
     "gym": (("gymnasium", "ale-py", "mujoco"), "Gymnasium's worlds, Atari games, MuJoCo"),
     "trl": (("trl",), "our objectives in TRL's trainers"),
+    "docs": (("mkdocs", "mkdocs-material", "mkdocstrings"), "the documentation site"),
     "dev": (("hypothesis", "mypy", "ruff"), "the project's own tests and checks"),
 }
 
