@@ -18,13 +18,14 @@ from meritree.align.forward import policy_keys, rows_of
 from meritree.align.loop import Diverged
 from meritree.align.mixes import ModeForced, OnPolicy, WithExternal
 from meritree.align.prompts import prompts, reference_rewards
-from meritree.align.rewards import Rewards
+from meritree.align.rewards import Rewards, verifier
 from meritree.align.rlvr import RLVR, Critic, fit_rlvr
 from meritree.align.rollout import Asked, Rollouts
 from meritree.align.sample import sample
 from meritree.align.shaping import Gae, Group, Lens, ReinforcePp, Rloo, Shaped, Zero
 from meritree.align.sources import Also
 from meritree.align.tabular import Tabular
+from meritree.align.text import reads, text_prompts
 from meritree.errors import BadInput
 from meritree.objectives import shapes
 from meritree.objectives.divergences import best_policy, k1
@@ -374,3 +375,47 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_its_step(make_llama: Any
 
 def test_every_key_that_parts_may_read_is_declared() -> None:
     assert {"ref_reward", "aspects", "advantage", "source", "mode"} <= KEYS.keys()
+
+
+def test_adapters_alone_are_trained_and_the_reference_is_the_model_without_them(
+    make_llama: Any,
+) -> None:
+    pytest.importorskip("peft")
+    from meritree.align.lora import with_lora
+
+    model = with_lora(make_llama(), rank=2)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    found = fit_rlvr(
+        model, RLVR(size=4, kl=0.1), PROMPTS, sixes, optimizer=adam, log_every=1, **RUN
+    )
+    apart = [value for _, value in curve.column(found.curve, "KL to the reference")]
+    assert apart[0] == pytest.approx(0.0, abs=1e-6)
+    assert apart[-1] > 1e-5
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed
+    assert all("lora" in name for name in changed)
+
+
+def test_texts_and_what_is_known_of_them_become_prompts(tokenizer: Any, make_llama: Any) -> None:
+    rows = [
+        {"prompt": "w1 w2", "solution": "w3", "prompt_value": 0.5},
+        {"prompt": "w4", "solution": "w5 w6", "prompt_value": 0.0},
+    ]
+    data = text_prompts(tokenizer, rows)
+    assert data.ids == ((4, 5), (7,))
+    assert data.columns["prompt_value"].tolist() == [0.5, 0.0]
+    seen: set[tuple[str, str]] = set()
+
+    def right(prompt: str, answer: str, solution: str) -> float:
+        seen.add((prompt, solution))
+        return float(solution in answer)
+
+    reward = verifier(right, read=reads(tokenizer), columns=["solution"])
+    trained(make_llama(), RLVR(size=2), data=data, reward=reward)
+    assert seen == {("w1 w2", "w3"), ("w4", "w5 w6")}
+    with pytest.raises(BadInput, match=r"row 1 has .* the first"):
+        text_prompts(tokenizer, [rows[0], {"prompt": "w1"}])
+    with pytest.raises(BadInput, match="row 0: prompt is ''"):
+        text_prompts(tokenizer, [{"prompt": ""}])
+    with pytest.raises(BadInput, match="chat template"):
+        text_prompts(tokenizer, [{"prompt": [{"role": "user", "content": "w1"}]}])

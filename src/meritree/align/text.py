@@ -5,12 +5,14 @@ Knows no model. A padding token is never needed: rows are padded with masks of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 from meritree.align.data import Dataset, Long, Pair, pairs
+from meritree.align.prompts import Prompts, prompts
 from meritree.errors import BadInput
+from meritree.objectives.rows import KEYS
 
 Text = str | Sequence[Mapping[str, str]]
 """A text, or messages with ``role`` and ``content`` for the tokenizer's chat template."""
@@ -82,6 +84,57 @@ def text_pairs(
             )
         )
     return pairs(found, context=context, long=long)
+
+
+def text_prompts(tokenizer: Any, rows: Iterable[Mapping[str, Any]]) -> Prompts:
+    """Prompts from rows with ``prompt``, a text or a list of messages, as TRL's trainers read them.
+
+    Whatever else a row has is known to the reward (`meritree.align.rewards.Sample.columns`); what
+    is a key of `meritree.objectives.rows.KEYS` with one number a row (``prompt_value``) is a column
+    too. All rows must have the same.
+
+    Raises:
+        BadInput: ``prompt`` is missing or empty, messages without a chat template, rows that
+            differ in what they have.
+    """
+    listed = list(rows)
+    ids = [_asked(tokenizer, number, row.get("prompt")) for number, row in enumerate(listed)]
+    about = [{name: x for name, x in row.items() if name != "prompt"} for row in listed]
+    names = set(about[0]) if about else set()
+    odd = next((i for i, known in enumerate(about) if set(known) != names), None)
+    if odd is not None:
+        raise BadInput(
+            f"row {odd} has {sorted(about[odd])} beside its prompt, the first {sorted(names)}: "
+            "give all rows the same"
+        )
+    columns = {name: [known[name] for known in about] for name in names if KEYS.get(name) == "B"}
+    return prompts(ids, about=about, **columns)
+
+
+def reads(tokenizer: Any) -> Callable[[list[int]], str]:
+    """What a verifier of texts reads: the decoded tokens without special ones."""
+
+    def read(ids: list[int]) -> str:
+        text: str = tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+    return read
+
+
+def _asked(tokenizer: Any, number: int, prompt: Any) -> list[int]:
+    if isinstance(prompt, str) and prompt:
+        return list(tokenizer(prompt)["input_ids"])
+    if not isinstance(prompt, list | tuple) or not prompt:
+        raise BadInput(f"row {number}: prompt is {prompt!r}, expected a text or a list of messages")
+    if not getattr(tokenizer, "chat_template", None):
+        raise BadInput(
+            "messages need a tokenizer with a chat template: set tokenizer.chat_template, or give "
+            "plain texts"
+        )
+    found = tokenizer.apply_chat_template(
+        list(prompt), add_generation_prompt=True, tokenize=True, return_dict=True
+    )
+    return list(found["input_ids"])
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> int:
