@@ -171,6 +171,7 @@ class Updates:
         if "ref_dist" in self.loss_needs:
             b = b | {"ref_dist": self._reference(rows, frozenset({"dist"}))["dist"]}
         b = b | {"mask": mask}
+        b.setdefault("old_logp", b["logp"].detach())
         tokens = torch.zeros_like(b["logp"])
         if method.surrogate is not None:
             tokens = tokens + method.surrogate({k: b[k] for k in method.surrogate.needs})
@@ -183,11 +184,19 @@ class Updates:
         loss = agg(tokens, mask, method.agg, method.const) * weight
         for coef, term in method.extras:
             loss = loss + coef * term({k: b[k] for k in term.needs}).mean() * share
-        if "old_logp" in b:
-            gap = (b["logp"] - b["old_logp"]).detach()
-            _add(sums, "ratio above 1.2 or below 0.8",
-                 _token_mean((gap.exp() - 1.0).abs().gt(0.2).float(), mask) * share)  # fmt: skip
+        self._watch(b, mask, share, sums)
         return loss
+
+    def _watch(
+        self, b: dict[str, Tensor], mask: Tensor, share: float, sums: dict[str, Tensor]
+    ) -> None:
+        """Measures of the policy over the tokens of a part."""
+        logp = b["logp"].detach()
+        far = ((logp - b["old_logp"]).exp() - 1.0).abs().gt(0.2).float()
+        _add(sums, "ratio above 1.2 or below 0.8", _token_mean(far, mask) * share)
+        _add(sums, "entropy", _token_mean(-logp, mask) * share)
+        if "ref_logp" in b:
+            _add(sums, "KL to the reference", _token_mean(k3(logp, b["ref_logp"]), mask) * share)
 
     def _policy_keys(self, rows: Rows) -> dict[str, Tensor]:
         needs = (self.loss_needs & POLICY_KEYS) | {"logp"}
@@ -207,11 +216,14 @@ class Updates:
         self, rollout: Rollout, rows: Rows, fresh: dict[str, Tensor] | None, *, critic_only: bool
     ) -> dict[str, Tensor]:
         """Everything that no gradient goes through, of all rows: [B], [B, T] or [B, K]."""
-        needs = self.loss_needs | self.early_needs
+        method = self.method
+        penalised = bool(method.kl) and method.kl_in == "reward"
+        # With one optimizer step the policy that drew is the one in the loss: see `_loss`.
+        several = method.epochs * method.minibatches > 1
         found: dict[str, Tensor] = {"mask": rows.mask}
         if fresh is not None:
             found["old_logp"] = fresh["logp"].detach()
-        elif "old_logp" in needs or self.method.kl_in == "reward" or not critic_only:
+        elif "old_logp" in self.early_needs or penalised or (several and not critic_only):
             found["old_logp"] = self._in_parts(rollout, rows, "old_logp")
         if "ref_logp" in self.ref_needs:
             found["ref_logp"] = self._in_parts(rollout, rows, "ref_logp")
@@ -225,7 +237,7 @@ class Updates:
         if rollout.aspects is not None:
             found["aspects"] = rollout.aspects.to(self.device)
         counts = rows.mask
-        if self.method.drop_unended:
+        if method.drop_unended:
             counts = counts & rollout.ended.to(self.device)[:, None]
         found["loss_mask"] = counts.to(like)
         return found
@@ -317,7 +329,6 @@ def _flat(reward: Tensor, size: int) -> Tensor:
 def _told(
     rollout: Rollout, rows: Rows, shaped: Tensor, frozen: Mapping[str, Tensor], flat: Tensor
 ) -> dict[str, float]:
-    mask = rows.mask.to(torch.float32)
     found = {
         "reward": float(rollout.reward.mean()),
         "right": float(frozen["label"].to(torch.float32).mean()),
@@ -326,12 +337,6 @@ def _told(
         "length": float(frozen["length"].mean()),
         "ended": float(rollout.ended.to(torch.float32).mean()),
     }
-    if "old_logp" in frozen:
-        found["entropy"] = float(_token_mean(-frozen["old_logp"], mask))
-    if "old_logp" in frozen and "ref_logp" in frozen:
-        found["KL to the reference"] = float(
-            _token_mean(k3(frozen["old_logp"], frozen["ref_logp"]), mask)
-        )
     if "value_target_sg" in frozen:
         target = frozen["value_target_sg"][rows.mask]
         error = target - frozen["values_sg"][rows.mask]
