@@ -20,7 +20,7 @@ from typing import Any
 from meritree.align._torch import Module, torch, transformers
 from meritree.align.data import Answer, answers
 from meritree.align.lab.model import Vocabulary, llama, tokenizer
-from meritree.align.lab.tasks import NAMES, Task, task_named
+from meritree.align.lab.tasks import Task, task_named
 from meritree.align.prefer import fit_preferences
 from meritree.errors import BadInput
 from meritree.objectives.extras import Nll
@@ -98,9 +98,9 @@ def cache_folder() -> Path:
 
 
 def _key(recipe: Recipe) -> str:
-    """Changes with the recipe, with the code of the laboratory and with PyTorch."""
+    """Changes with the recipe, with the code that the task's base comes from and with PyTorch."""
     home = Path(__file__).parent
-    files = [home / f"{name}.py" for name in ("base", "model", "tasks", *NAMES)]
+    files = [home / f"{name}.py" for name in ("base", "model", "tasks", recipe.task)]
     files += [home.parent / f"{name}.py" for name in ("data", "forward", "prefer", "sources")]
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     for file in files:
