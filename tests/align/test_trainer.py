@@ -12,9 +12,10 @@ import torch
 
 from meritree.align import checkpoint, curve
 from meritree.align.data import Answer, Pair, answers, pairs
+from meritree.align.loop import Diverged
 from meritree.align.prefer import fit_preferences
 from meritree.align.sample import log_probability, sample
-from meritree.align.sources import Also, Diverged
+from meritree.align.sources import Also
 from meritree.align.tabular import Tabular
 from meritree.errors import BadInput
 from meritree.objectives.extras import FullKl, Nll
@@ -196,8 +197,8 @@ def test_adapters_alone_are_trained_and_the_reference_is_the_model_without_them(
     assert all("lora" in name for name in changed)
     kept = checkpoint.load(tmp_path, {})
     assert kept is not None
-    assert changed <= kept["policy"].keys()
-    assert not any(name.endswith("base_layer.weight") for name in kept["policy"])
+    assert changed <= kept["policy"]["weights"].keys()
+    assert not any(name.endswith("base_layer.weight") for name in kept["policy"]["weights"])
 
 
 def test_a_reward_model_learns_from_the_same_pairs() -> None:
@@ -261,5 +262,5 @@ def test_data_that_do_not_fit_the_model_or_the_objective_are_refused(make_llama:
     with pytest.raises(BadInput, match="batch is 0"):
         run(pairs(PAIRS), batch=0)
     frozen = Tabular(torch.zeros((3, 3))).requires_grad_(False)
-    with pytest.raises(BadInput, match="no parameter of the policy requires a gradient"):
+    with pytest.raises(BadInput, match="no parameter of the model requires a gradient"):
         fit_preferences(frozen, DPO, pairs(PAIRS), optimizer=adam, steps=1)

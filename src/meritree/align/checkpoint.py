@@ -14,7 +14,7 @@ from typing import Any
 from meritree.align._torch import Module, Tensor, torch
 from meritree.errors import BadInput
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "checkpoint.pt"
 
 

@@ -68,14 +68,21 @@ def rows_of(data: Dataset, units: Tensor, device: Any) -> Rows:
     return Rows(*(x.to(device) for x in (ids, attention, start, end, index, tokens, mask)))
 
 
-def policy_keys(policy: Module, rows: Rows, needs: frozenset[str]) -> dict[str, Tensor]:
-    """Those of `POLICY_KEYS` that are needed, with gradients except in the keys ``*_sg``."""
+def policy_keys(
+    policy: Module, rows: Rows, needs: frozenset[str], temperature: float = 1.0
+) -> dict[str, Tensor]:
+    """Those of `POLICY_KEYS` that are needed, with gradients except in the keys ``*_sg``.
+
+    Logits are divided by ``temperature``: the policy that drew the answers, not the plain one.
+    """
     wanted = needs & POLICY_KEYS
     if not wanted:
         return {}
     if wanted == {"score"}:
         return {"score": _score(policy, rows)}
     logits = response_logits(policy, rows)
+    if temperature != 1.0:
+        logits = logits / temperature
     found: dict[str, Tensor] = {}
     if wanted & {"dist", "dist_sg"}:
         dist = logits.log_softmax(-1)

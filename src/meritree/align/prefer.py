@@ -7,30 +7,28 @@ It makes the arrays that the objective needs, takes the mean and a step. What is
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from meritree.align import checkpoint, curve
-from meritree.align._torch import (
-    Module,
-    Tensor,
-    own_randomness,
-    random_state,
-    set_random_state,
-    torch,
-)
+from meritree.align._torch import Module, own_randomness
 from meritree.align.curve import Point
 from meritree.align.data import Dataset
+from meritree.align.loop import (
+    Evaluate,
+    MakeOptimizer,
+    MakeSchedule,
+    Measures,
+    Plan,
+    check_counts,
+    learner,
+    modes_kept,
+    train,
+)
 from meritree.align.sources import Also, Sources, check_fits
 from meritree.errors import BadInput
 from meritree.objectives.rows import Objective
-
-MakeOptimizer = Callable[[Iterable[Tensor]], Any]
-MakeSchedule = Callable[[Any], Any]
-Evaluate = Callable[[Module, int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -100,124 +98,38 @@ def fit_preferences(
             another run.
         Diverged: a loss or gradient is not finite; the policy is as before that step.
     """
-    _check_kinds(objective, optimizer)
+    _check_objective(objective)
+    check_counts(
+        "fit_preferences", steps=steps, batch=batch, accumulate=accumulate, log_every=log_every
+    )
     home = None if folder is None else Path(folder)
+    plan = Plan(steps, log_every, evaluate, evaluate_every, home, save_every)
     run = Sources(policy, (Also(1.0, objective, data), *also), calibration, batch, accumulate, seed)
-    _check_numbers(steps=steps, batch=batch, accumulate=accumulate, log_every=log_every)
     for one in (*(source.data for source in run.sources), *([calibration] if calibration else [])):
         check_fits(policy, one)
-    parameters = [p for p in policy.parameters() if p.requires_grad]
-    if not parameters:
-        raise BadInput("fit_preferences: no parameter of the policy requires a gradient")
-    with own_randomness(seed, run.device), _mode(policy):
+    own = learner("fit_preferences", policy, optimizer, schedule)
+    with own_randomness(seed, run.device), modes_kept(policy):
         run.ask_reference(ref)
-        steer = optimizer(parameters)
-        plan = schedule(steer) if schedule else None
-        points: list[Point] = []
-        done = 0
         recipe = run.recipe() | {
-            "accumulate": accumulate, "seed": seed, "optimizer": _described(steer),
+            "accumulate": accumulate, "seed": seed, "optimizer": own.described(),
         }  # fmt: skip
-        if home is not None:
-            kept = checkpoint.load(home, recipe)
-            if kept:
-                done = _restore(kept, policy, steer, plan, points)
-            curve.write(home, points, anew=True)
 
-        def say(new: Iterable[Point]) -> None:
-            fresh = list(new)
-            points.extend(fresh)
-            if home is not None:
-                curve.write(home, fresh, anew=False)
+        def take(step: int) -> Measures:
+            own.optimizer.zero_grad(set_to_none=True)
+            policy.train()
+            sums = run.backward(step)
+            rate = own.rate
+            norm = own.step(f"step {step}", max_norm)
+            more = {"gradient norm": norm, "learning rate": rate}
+            return lambda: {name: float(x) for name, x in sums.items()} | more
 
-        def keep(step: int) -> None:
-            if home is not None:
-                checkpoint.save(home, _state(recipe, step, policy, steer, plan, points))
-
-        if evaluate and evaluate_every and not done:
-            say(_evaluated(evaluate, policy, 0))
-        for step in range(done + 1, steps + 1):
-            measured = run.step(step, steer, parameters, max_norm)
-            if plan is not None:
-                plan.step()
-            if step == steps or (log_every and step % log_every == 0):
-                say(Point(step, name, value) for name, value in measured().items())
-            if evaluate and evaluate_every and (step % evaluate_every == 0 or step == steps):
-                say(_evaluated(evaluate, policy, step))
-            if step == steps or (save_every and step % save_every == 0):
-                keep(step)
-    return Trained(max(done, steps), tuple(points), data.counts)
+        done, points = train(plan, {"policy": own}, recipe, take)
+    return Trained(done, tuple(points), data.counts)
 
 
-def _check_kinds(objective: Any, optimizer: Any) -> None:
+def _check_objective(objective: Any) -> None:
     if not hasattr(objective, "needs"):
         raise BadInput(
             f"objective: a {type(objective).__name__} does not say what it needs; a link alone is "
             "no objective: PairObjective(LogRatio(), link) is one"
         )
-    if isinstance(optimizer, torch.optim.Optimizer):
-        raise BadInput(
-            f"optimizer: a {type(optimizer).__name__} of some parameters; give what makes one of "
-            "the policy's own: lambda p: torch.optim.AdamW(p, lr=1e-3)"
-        )
-
-
-def _described(optimizer: Any) -> str:
-    """Kind and settings, as they were before any schedule changed them."""
-    settings = ", ".join(f"{name}={value}" for name, value in sorted(optimizer.defaults.items()))
-    return f"{type(optimizer).__name__}({settings})"
-
-
-def _evaluated(evaluate: Evaluate, policy: Module, step: int) -> Iterator[Point]:
-    policy.eval()
-    device = next(policy.parameters()).device
-    with torch.no_grad(), own_randomness(step, device):
-        for name, value in evaluate(policy, step).items():
-            yield Point(step, name, float(value))
-
-
-def _state(
-    recipe: Mapping[str, Any], step: int, policy: Module, steer: Any, plan: Any, points: list[Point]
-) -> dict[str, Any]:
-    return {
-        "recipe": dict(recipe),
-        "step": step,
-        "policy": checkpoint.trained_state(policy),
-        "optimizer": steer.state_dict(),
-        "schedule": plan.state_dict() if plan is not None else None,
-        "random": random_state(next(policy.parameters()).device),
-        "curve": [tuple(point) for point in points],
-    }
-
-
-def _restore(
-    kept: Mapping[str, Any], policy: Module, steer: Any, plan: Any, points: list[Point]
-) -> int:
-    odd = sorted(kept["policy"].keys() ^ checkpoint.trained_state(policy).keys())
-    if odd:
-        raise BadInput(
-            f"the checkpoint and the policy do not both train {odd[0]!r}: is it another model?"
-        )
-    policy.load_state_dict(kept["policy"], strict=False)
-    steer.load_state_dict(kept["optimizer"])
-    if plan is not None and kept["schedule"] is not None:
-        plan.load_state_dict(kept["schedule"])
-    set_random_state(kept["random"], next(policy.parameters()).device)
-    points.extend(Point(*point) for point in kept["curve"])
-    return int(kept["step"])
-
-
-@contextmanager
-def _mode(policy: Module) -> Iterator[None]:
-    before = policy.training
-    try:
-        yield
-    finally:
-        policy.train(before)
-
-
-def _check_numbers(**numbers: int | None) -> None:
-    for name, number in numbers.items():
-        least = 0 if name in ("log_every", "steps") else 1
-        if number is not None and number < least:
-            raise BadInput(f"fit_preferences: {name} is {number}; it must be at least {least}")

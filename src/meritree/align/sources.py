@@ -6,7 +6,7 @@ numbers that are not finite. The loop, its checkpoints and its curve are `prefer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -24,14 +24,11 @@ from meritree.align.forward import (
     reference,
     rows_of,
 )
-from meritree.errors import BadInput, MeritreeError
+from meritree.align.loop import Diverged
+from meritree.errors import BadInput
 from meritree.objectives.rows import KEYS, Objective
 
 _CAL = {"cal_logp": "logp", "cal_ref_logp": "ref_logp", "cal_mask": "mask"}
-
-
-class Diverged(MeritreeError):
-    """A loss or gradient is not a finite number; the step was not taken."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +78,18 @@ class Sources:
                         f"the reference gave {name} that is not finite: mend its weights"
                     )
             if found.model is not None and ref is None:
-                found = Reference(found.cached, _frozen_copy(self.policy))
+                found = Reference(found.cached, frozen_copy(self.policy))
             self.references.append(found)
         if self.calibration is not None:
             needs = frozenset({"ref_logp"})
             self.cal_reference = reference(model, self.calibration, needs, self.device)
 
-    def step(
-        self, step: int, steer: Any, parameters: list[Tensor], max_norm: float | None
-    ) -> Callable[[], dict[str, float]]:
-        """Take one step; returns what gives its measures (read from the device only if asked)."""
-        self.policy.train()
-        steer.zero_grad(set_to_none=True)
+    def backward(self, step: int) -> dict[str, Tensor]:
+        """Add the gradients of the step's losses to the policy's; returns its measures.
+
+        Raises:
+            Diverged: a loss is not finite.
+        """
         sums: dict[str, Tensor] = {}
         for number, source in enumerate(self.sources):
             for part in range(self.accumulate):
@@ -104,22 +101,7 @@ class Sources:
                 prefix = f"also {number}: " if number else ""
                 for name, value in metrics.items():
                     _add(sums, prefix + name, value.detach() / self.accumulate)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if not bool(torch.isfinite(norm)):
-            raise Diverged(
-                f"step {step}: the gradient is not finite; the policy is as before the step: "
-                "lower the learning rate or look at the objective's exponents"
-            )
-        if max_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-        rate = float(steer.param_groups[0]["lr"])
-        steer.step()
-
-        def measured() -> dict[str, float]:
-            found = {name: float(x) for name, x in sums.items()}
-            return found | {"gradient norm": float(norm), "learning rate": rate}
-
-        return measured
+        return sums
 
     def recipe(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued."""
@@ -167,7 +149,7 @@ class Sources:
         known = self._all.get(id(data))
         if known is not None:
             return known
-        units = _units(data, self.batch, turn, seed)
+        units = units_of(data.size, self.batch, turn, seed)
         found = units, rows_of(data, units, self.device)
         if self.batch is None:
             self._all[id(data)] = found
@@ -201,14 +183,17 @@ class Sources:
         )
 
 
-def _units(data: Dataset, batch: int | None, turn: int, seed: int) -> Tensor:
-    """Units of one pass: the turn-th slice of an endless row of shuffled epochs."""
+def units_of(size: int, batch: int | None, turn: int, seed: int) -> Tensor:
+    """Units of one pass: the turn-th slice of an endless row of shuffled epochs.
+
+    ``batch`` None: all of them, in order.
+    """
     if batch is None:
-        return torch.arange(data.size)
+        return torch.arange(size)
     first, found = turn * batch, []
     while batch > 0:
-        epoch, place = divmod(first, data.size)
-        order = _order(data.size, seed, epoch)
+        epoch, place = divmod(first, size)
+        order = _order(size, seed, epoch)
         taken = order[place : place + batch]
         found.append(taken)
         first, batch = first + len(taken), batch - len(taken)
@@ -232,7 +217,8 @@ def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
     sums[name] = sums[name] + value if name in sums else value
 
 
-def _frozen_copy(policy: Module) -> Module:
+def frozen_copy(policy: Module) -> Module:
+    """A copy that is not trained."""
     copy = deepcopy(policy).eval()
     for parameter in copy.parameters():
         parameter.requires_grad_(False)

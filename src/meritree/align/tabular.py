@@ -6,6 +6,7 @@ Prompt x is the one token x, answer a the one token a.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from meritree.align._torch import Tensor, torch
 from meritree.align.data import Answer, Pair
@@ -26,6 +27,12 @@ class Tabular(torch.nn.Module):  # type: ignore[misc]  # PyTorch's types are not
         """Logits [B, S, A]: at every place those of the row's prompt."""
         rows = self.table[input_ids[:, 0]]
         return rows[:, None, :].expand(-1, input_ids.shape[1], -1)
+
+    def generate(self, input_ids: Tensor, do_sample: bool = True, **_: Any) -> Tensor:
+        """The prompt and one answer, [B, 2]; at temperature 1 whatever is asked."""
+        table = self.table[input_ids[:, 0]].softmax(-1)
+        drawn = torch.multinomial(table, 1) if do_sample else table.argmax(-1, keepdim=True)
+        return torch.cat([input_ids, drawn], -1)
 
     def probabilities(self) -> Tensor:
         """pi, [X, A]."""

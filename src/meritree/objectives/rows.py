@@ -28,6 +28,8 @@ KEYS: Mapping[str, str] = {
     # One number a row. label: +1/0/-1 or 0/1; source: 0 own, 1 external, 2 rehearsal.
     "reward": "B", "score": "B", "weight": "B", "vstar": "B", "prompt_value": "B",
     "row_value": "B", "label": "int B", "source": "int B", "mode": "int B",
+    # Rewards of M answers of the reference to the same prompt; K aspects of one answer.
+    "ref_reward": "B M", "aspects": "B K",
     # Calibration responses, apart from the pairs.
     "cal_logp": "C T", "cal_ref_logp": "C T", "cal_mask": "C T",
     # One number a pair: probability that the first of the two is preferred.

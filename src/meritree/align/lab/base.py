@@ -98,10 +98,11 @@ def cache_folder() -> Path:
 
 
 def _key(recipe: Recipe) -> str:
-    """Changes with the recipe, with the code that the task's base comes from and with PyTorch."""
+    """Changes with the recipe, with the code of the laboratory and with PyTorch."""
     home = Path(__file__).parent
-    files = [home / f"{name}.py" for name in ("base", "model", "tasks", recipe.task)]
-    files += [home.parent / f"{name}.py" for name in ("data", "forward", "prefer", "sources")]
+    files = [home / f"{name}.py" for name in ("base", "model", recipe.task)]
+    trainer = ("data", "forward", "loop", "prefer", "sources")
+    files += [home.parent / f"{name}.py" for name in trainer]
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     for file in files:
         digest.update(file.read_bytes())
