@@ -89,7 +89,7 @@ def test_passes_of_an_optimizer_step_add_up_to_one_pass(make_llama: Any, agg: An
     method = RLVR(size=4, agg=agg, const=5, extras=((0.1, Nll()),), kl=0.1)
     whole = trained(make_llama(), method, optimizer=sgd)
     parts = trained(make_llama(), method, optimizer=sgd, accumulate=3)
-    assert np.abs(whole - parts).max() < 1e-5
+    assert np.abs(whole - parts).max() < 1e-4
 
 
 def test_later_minibatches_are_off_policy_and_clipped(make_llama: Any) -> None:
