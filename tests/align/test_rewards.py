@@ -241,6 +241,12 @@ def test_a_task_of_the_laboratory_is_a_reward(seconds: float | None) -> None:
     assert made == Rewards([0.0, 1.0, 0.0, 1.0])
 
 
+def test_rewards_bear_the_names_of_what_they_are_made_of(verdict: Any) -> None:
+    made = [verifier(verdict, read=text), task_reward(task_named("minisql"))]
+    assert [one.__name__ for one in made] == ["verdict", "minisql"]  # type: ignore[attr-defined]
+    assert remembered(made[1]).__name__ == "minisql"  # type: ignore[attr-defined]
+
+
 def test_equal_answers_are_judged_once_and_come_back_in_their_order() -> None:
     asked: list[int] = []
 
