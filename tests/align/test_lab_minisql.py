@@ -53,7 +53,7 @@ def test_criteria_say_what_is_right_about_a_query(query: str, aspects: list[floa
 
 def test_every_drawn_prompt_is_read_back_and_almost_no_slip_passes() -> None:
     rng, passed, there = Random(11), 0, 0
-    for _ in range(60):
+    for _ in range(40):
         prompt, answer = TASK.draw(rng)
         question = question_of(prompt)
         assert minisql.prompt_of(question) == prompt
@@ -61,7 +61,7 @@ def test_every_drawn_prompt_is_read_back_and_almost_no_slip_passes() -> None:
         wrong = slips(question)
         there += len(wrong)
         passed += sum(TASK.reward(prompt, query_of(one)) for one in wrong)
-    assert there > 400
+    assert there > 250
     assert passed < 0.08 * there  # some slips mean the same by chance of the question
 
 

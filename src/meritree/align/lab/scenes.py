@@ -120,7 +120,7 @@ def number_of(answer: Words) -> float | None:
     """The number that words spell: digits with at most one point between them."""
     text = "".join(answer)
     whole, point, part = text.partition(".")
-    if not whole.isdigit() or (point and not part.isdigit()):
+    if not whole.isdecimal() or (point and not part.isdecimal()):
         return None
     return float(text)
 
@@ -166,7 +166,7 @@ def _box(prompt: Words, answer: Words) -> float:
 
     from meritree.objectives.rewards import iou
 
-    if len(answer) != 4 or not all(word.isdigit() for word in answer):
+    if len(answer) != 4 or not all(word.isdecimal() for word in answer):
         return 0.0
     boxes = [np.array([float(word) for word in one]) for one in (answer, answer_of(prompt))]
     return float(iou(*boxes))
