@@ -11,7 +11,7 @@ import torch
 
 from meritree.align.lab import chains, countdown, grammar
 from meritree.align.lab.base import RECORD, Recipe, base
-from meritree.align.lab.model import SIZES, Vocabulary, llama, tokenizer
+from meritree.align.lab.model import CONTEXT, SIZES, Vocabulary, llama, tokenizer
 from meritree.align.lab.tasks import NAMES, task_named
 from meritree.align.sample import sample
 from meritree.cli.app import run
@@ -29,8 +29,10 @@ def test_answers_are_within_the_vocabulary_and_the_length(name: str) -> None:
         prompt, answer = task.draw(rng)
         assert {*prompt, *answer} <= set(task.words)
         assert 0 < len(answer) <= task.longest
+        assert len(prompt) + task.longest + 2 <= CONTEXT  # with the tokens of begin and end
         if name != "grammar":
             assert task.reward(prompt, answer) == 1.0
+        if name in ("countdown", "chains", "sorting"):
             assert task.reward(prompt, [*answer, answer[-1]]) == 0.0
 
 

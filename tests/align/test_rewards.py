@@ -94,7 +94,7 @@ def gone(pid: int) -> bool:
 
 
 def test_what_hangs_dies_or_raises_gets_zero_and_is_counted_by_reason(verdict: Any) -> None:
-    reward = verifier(verdict, read=text, seconds=1.0)
+    reward = verifier(verdict, read=text, seconds=2.0)
     first = reward([sample_of("pid"), sample_of("pid"), sample_of("raise"), sample_of("pid")])
     assert first.score[0] == first.score[1] == first.score[3]  # started once and kept
     assert first.score[0] != os.getpid()
@@ -103,12 +103,15 @@ def test_what_hangs_dies_or_raises_gets_zero_and_is_counted_by_reason(verdict: A
     second = reward(bad)
     assert second.score == [0.0, 4.0, 0.0, 4.0, 0.0, 0.0]
     assert second.counts == {"timed out": 2, "died": 1, "raised ValueError": 1}
-    assert not alive(int(first.score[0]))
+    assert not Path(f"/proc/{int(first.score[0])}").exists()  # no zombie either
+    dying = int(reward([sample_of("pid")]).score[0])
+    reward([sample_of("die")])
+    assert not Path(f"/proc/{dying}").exists()
     last = int(reward([sample_of("pid")]).score[0])
     assert alive(last)
     del reward
     gc.collect()
-    assert not alive(last)
+    assert not Path(f"/proc/{last}").exists()
 
 
 def test_a_kill_takes_the_verifiers_own_processes_with_it(verdict: Any, tmp_path: Path) -> None:
@@ -239,6 +242,12 @@ def test_a_task_of_the_laboratory_is_a_reward(seconds: float | None) -> None:
         samples.append(Sample(words.prompt(prompt), words.answer(answer), index))
     made = task_reward(task, seconds=seconds)(samples)
     assert made == Rewards([0.0, 1.0, 0.0, 1.0])
+
+
+def test_rewards_bear_the_names_of_what_they_are_made_of(verdict: Any) -> None:
+    made = [verifier(verdict, read=text), task_reward(task_named("minisql"))]
+    assert [one.__name__ for one in made] == ["verdict", "minisql"]  # type: ignore[attr-defined]
+    assert remembered(made[1]).__name__ == "minisql"  # type: ignore[attr-defined]
 
 
 def test_equal_answers_are_judged_once_and_come_back_in_their_order() -> None:

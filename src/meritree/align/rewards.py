@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from meritree.align._worker import Call, Worker, outcome
+from meritree.align.lab.tasks import Task
 from meritree.errors import BadInput
 from meritree.respond.model import Model
 from meritree.respond.rubric import Rubric, grade_explicit
@@ -146,7 +147,7 @@ def verifier(
             )
         return made.rewards()
 
-    return judged_by_function
+    return _named(judged_by_function, getattr(function, "__name__", type(function).__name__))
 
 
 @runtime_checkable
@@ -164,29 +165,20 @@ class HasAspects(Protocol):
         """The reward, and how far each criterion is met, in [0, 1]."""
 
 
-class HasReward(Protocol):
-    """A task of the laboratory, as far as rewards need it."""
-
-    @property
-    def words(self) -> tuple[str, ...]: ...
-
-    def reward(self, prompt: Sequence[str], answer: Sequence[str], /) -> float: ...
-
-
-def task_reward(task: HasReward, *, seconds: float | None = None) -> Reward:
+def task_reward(task: Task, *, seconds: float | None = None) -> Reward:
     """The reward of a task of the laboratory, with its criteria as aspects if it has any.
 
     An answer that was cut before its end token is judged as it stands.
     """
     from meritree.align.lab.model import Vocabulary  # imports PyTorch
 
-    words = Vocabulary(task)  # type: ignore[arg-type]
+    read = Vocabulary(task).read
     if isinstance(task, HasAspects):
-        return verifier(
-            task.judged, read=words.read, aspects=len(task.criteria), seconds=seconds,
-            on_error="refuse",
-        )  # fmt: skip
-    return verifier(task.reward, read=words.read, seconds=seconds, on_error="refuse")
+        made = verifier(task.judged, read=read, aspects=len(task.criteria), seconds=seconds,
+                        on_error="refuse")  # fmt: skip
+    else:
+        made = verifier(task.reward, read=read, seconds=seconds, on_error="refuse")
+    return _named(made, task.name)
 
 
 def judged(
@@ -221,7 +213,7 @@ def judged(
             made.add(row, sample, Call((grading.estimate.mean, parts)))
         return made.rewards()
 
-    return judged_by_rubric
+    return _named(judged_by_rubric, "rubric")
 
 
 def remembered(reward: Reward, *, most: int = 100_000) -> Reward:
@@ -260,7 +252,13 @@ def remembered(reward: Reward, *, most: int = 100_000) -> Reward:
             {reason: n for reason, n in counts.items() if n},
         )
 
-    return asked_once
+    return _named(asked_once, getattr(reward, "__name__", type(reward).__name__))
+
+
+def _named(reward: Reward, name: str) -> Reward:
+    """Curves, logs and checkpoints tell rewards by their names."""
+    reward.__name__ = name
+    return reward
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,7 @@ def dpo_trainer(objective: PairObjective) -> type[Any]:
             batches do not have. When the trainer is made: reference log-probabilities summed in
             advance, or images.
     """
-    import_error = "give the objective to TRL's trainer: pip install 'meritree[trl]'"
-    try:
-        import trl
-    except ImportError as error:
-        raise BadInput(import_error) from error
-    if not trl.__version__.startswith(f"{VERSION}."):
-        raise BadInput(
-            f"TRL {trl.__version__} is installed, the adaptor is for {VERSION}: {import_error}"
-        )
+    trl = trl_or_refusal()
     missing = sorted(objective.needs - POLICY_KEYS - REF_KEYS - {"mask"})
     if missing or "score" in objective.needs:
         raise BadInput(
@@ -42,6 +34,24 @@ def dpo_trainer(objective: PairObjective) -> type[Any]:
             "pairs do not have; use meritree.align.prefer.fit_preferences"
         )
     return type("ObjectiveDPOTrainer", (_Mixed, trl.DPOTrainer), {"objective": objective})
+
+
+def trl_or_refusal() -> Any:
+    """The package, of the version that the adaptors are for.
+
+    Raises:
+        BadInput: it is missing or of another version.
+    """
+    way_out = "give the objective to TRL's trainer: pip install 'meritree[trl]'"
+    try:
+        import trl
+    except ImportError as error:
+        raise BadInput(way_out) from error
+    if not trl.__version__.startswith(f"{VERSION}."):
+        raise BadInput(
+            f"TRL {trl.__version__} is installed, the adaptor is for {VERSION}: {way_out}"
+        )
+    return trl
 
 
 class _Mixed:
