@@ -6,6 +6,7 @@ import doctest
 import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,16 @@ def test_the_python_of_a_tutorial_prints_what_it_says(name: str) -> None:
     failed, tried = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert tried > 5
     assert failed == 0
+
+
+def test_the_examples_of_the_concepts_page_are_right() -> None:
+    failed, tried = doctest.testfile(str(DOCS / "concepts.md"), module_relative=False)
+    assert (failed, tried) == (0, 7)
+
+
+def test_the_picture_of_the_concepts_is_the_one_that_is_drawn() -> None:
+    made = runpy.run_path(str(DOCS / "draw_concepts.py"))["picture"]()
+    assert made == (DOCS / "assets" / "concepts.svg").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
