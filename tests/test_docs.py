@@ -20,7 +20,9 @@ from meritree.swe.result import EXIT_CODES, SCHEMA_VERSION, Candidate, FixResult
 from meritree.value.estimate import Estimate
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/tutorials").glob("*.md")]
+)
 
 
 def rows(page: str, heading: str) -> dict[str, list[str]]:

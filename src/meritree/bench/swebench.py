@@ -302,7 +302,7 @@ def _work(arguments: argparse.Namespace) -> Work:
 
 
 def _check(options: FixOptions) -> None:
-    from meritree.swe.fix import check_options
+    from meritree.swe.asked import check_options
 
     choose(options.sandbox)
     check_options(options)

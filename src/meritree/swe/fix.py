@@ -16,11 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from meritree.errors import BadInput, MeritreeError
-from meritree.run.engines import make_engine
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
 from meritree.search.terms import next_priors
 from meritree.swe.apply import apply_files
+from meritree.swe.asked import check_options
 from meritree.swe.calibration import acceptance
 from meritree.swe.code_search import CodeSearch
 from meritree.swe.fix_search import (
@@ -31,10 +31,12 @@ from meritree.swe.fix_search import (
     since_budget,
     started_search,
 )
+from meritree.swe.own_channels import Channel, named, with_channels
 from meritree.swe.prepare import Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, encode_options
 from meritree.swe.targets import Ended
+from meritree.swe.value import ValueWeights
 from meritree.swe.verify import Checks, rank_and_verify
 from meritree.swe.wording import passing
 
@@ -44,26 +46,29 @@ if TYPE_CHECKING:  # what models need is loaded when one is named
 JOURNAL_KIND = "fix"
 
 
-def fix(options: FixOptions, listener: Listener | None = None) -> FixResult:
+def fix(
+    options: FixOptions, listener: Listener | None = None, *, channels: Sequence[Channel] = ()
+) -> FixResult:
     """Search for a patch that makes the failing tests of a repository pass.
 
     The repository is not changed unless ``options.apply``; everything is written to the
-    run's folder (`FixResult.out`).
+    run's folder (`FixResult.out`). ``channels`` of one's own judge candidates beside the tests;
+    a run that has them is resumed with them (`resuming.resume`).
 
     Raises:
         BadInput: the request cannot be carried out; nothing was changed, nothing is left.
         MeritreeError: the run failed; its folder is kept.
     """
-    check_options(options)
+    check_options(options, channels)
     if options.by_model or options.judge_model:
         from meritree.swe.agent.setup import check_endpoints
 
         check_endpoints(options)  # not in `resume`, which may have nothing left to ask
     folder = create(options)
-    meta = {"kind": JOURNAL_KIND, "options": encode_options(options)}
+    meta = {"kind": JOURNAL_KIND, "options": encode_options(options), **named(channels)}
     # Only whoever holds the journal may touch the folder: another process may run in it.
     with folder.disk_errors(), Journal.create(folder.journal, meta) as journal:
-        run = Run(options, folder, journal, listener)
+        run = Run(options, folder, journal, listener, channels)
         try:
             return run.go()
         except BadInput:
@@ -75,59 +80,19 @@ def fix(options: FixOptions, listener: Listener | None = None) -> FixResult:
             folder.clear_work()
 
 
-def check_options(options: FixOptions) -> None:
-    """Refuse values that make no sense, naming option, value and what is allowed.
-
-    Raises:
-        BadInput: see above.
-    """
-    from meritree.search import STRATEGIES
-
-    if options.strategy not in STRATEGIES:
-        known = ", ".join(sorted(STRATEGIES))
-        raise BadInput(f"--strategy {options.strategy}: unknown; choose one of {known}")
-    if options.policy not in ("auto", "repair", "model", "mini"):
-        raise BadInput(f"--policy {options.policy}: unknown; choose auto, repair, model or mini")
-    for name, value, least in (
-        ("--budget-tests", options.budget_tests, 1),
-        ("--workers", options.workers, 1),
-        ("--final-checks", options.final_checks, 1),
-        ("--seed", options.seed, 0),
-    ):
-        if value < least:
-            raise BadInput(f"{name} {value}: must be at least {least}")
-    if options.workers > 64:
-        raise BadInput(f"--workers {options.workers}: at most 64 on one machine")
-    if not 0 < options.budget_seconds < float("inf"):
-        raise BadInput(f"--budget-seconds {options.budget_seconds}: must be a positive number")
-    if options.budget_usd is not None and not 0 <= options.budget_usd < float("inf"):
-        raise BadInput(f"--budget-usd {options.budget_usd}: must be 0 or more")
-    make_engine(options.engine, options.workers, options.ray_address)  # known, and installed
-    if options.engine != "local" and options.by_model:
-        raise BadInput(
-            f"--engine {options.engine}: judges the repair policy's candidates; "
-            f"with --policy {options.policy} use --workers"
-        )
-    if options.by_model or options.judge_model:
-        from meritree.swe.agent.setup import check_model_options
-
-        check_model_options(options)
-    if options.policy == "mini":
-        from meritree.swe.mini.package import check_installed
-
-        check_installed()
-        if options.value_model:
-            raise BadInput("--value-model: with --policy mini rules and tests judge; leave it out")
-    acceptance(options.calibration)  # a journal that cannot be read is found before the search
-
-
 class Run:
     """One run from its journal's state to its result."""
 
     def __init__(
-        self, options: FixOptions, folder: RunFolder, journal: Journal, listener: Listener | None
+        self,
+        options: FixOptions,
+        folder: RunFolder,
+        journal: Journal,
+        listener: Listener | None,
+        channels: Sequence[Channel] = (),
     ) -> None:
         self.options = options
+        self.channels = channels
         self.folder = folder
         self.journal = journal
         self.listener = listener
@@ -182,6 +147,7 @@ class Run:
             Checks(self._enough(), self._seconds_left, check),
             acceptance(self.options.calibration),
             self._chooser(search, events),
+            with_channels(ValueWeights(), self.channels),
         )  # fmt: skip
         if not isinstance(search, CodeSearch):
             candidates = with_steps(candidates, search)
@@ -211,7 +177,7 @@ class Run:
         past = recorded_events(self.options, events)
         search, self.ledger = started_search(
             self.prepared, self.options, self.folder, self.journal, past, self.earlier,
-            self._on_step,
+            self._on_step, self.channels,
         )  # fmt: skip
         self.search = search
         if not any(kind == "root" for kind, _ in events):  # for whoever reads the journal
@@ -399,4 +365,4 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-__all__ = ["JOURNAL_KIND", "MeritreeError", "Run", "check_options", "fix"]
+__all__ = ["JOURNAL_KIND", "MeritreeError", "Run", "fix"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meritree.run.ledger import Ledger, Limits
 from meritree.swe.code_search import CodeSearch, Events, SearchLimits
+from meritree.swe.own_channels import Channel
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder
@@ -55,14 +56,16 @@ def started_search(
     past: Past,
     earlier: float,
     on_step: Callable[[Any, int], None],
+    channels: Sequence[Channel] = (),
 ) -> tuple[Search, Ledger]:
     """A new search and its ledger, in which what ``past`` spent is booked.
 
     Args:
         earlier: seconds of earlier parts of the run.
+        channels: of the user's own; the repair policy's search has them.
     """
     if not options.by_model:
-        return _by_repair(prepared, options, journal, past, earlier, on_step)
+        return _by_repair(prepared, options, journal, past, earlier, on_step, channels)
     from meritree.swe.model_search import search_by_model
 
     return search_by_model(prepared, options, folder, journal, past, earlier, on_step)
@@ -75,6 +78,7 @@ def _by_repair(
     past: Past,
     earlier: float,
     on_step: Callable[[Any, int], None],
+    channels: Sequence[Channel],
 ) -> tuple[Search, Ledger]:
     ledger = Ledger(_limits(options))
     spent = sum(1 for kind, _ in past if kind == "step")
@@ -83,6 +87,7 @@ def _by_repair(
         prepared,
         strategy=options.strategy,
         seed=options.seed,
+        channels=channels,
         workers=options.workers,
         testers=prepared.testers(),
         ledger=ledger,

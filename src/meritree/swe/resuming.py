@@ -6,15 +6,17 @@ Reads the journal and the stored result; the run itself is `fix.Run`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from meritree.errors import BadInput, JournalError
 from meritree.run.journal import Journal
-from meritree.swe.fix import JOURNAL_KIND, Run, check_options
+from meritree.swe.asked import check_options
+from meritree.swe.fix import JOURNAL_KIND, Run
 from meritree.swe.fix_search import BUDGET, ENDPOINT, Past, since_budget
+from meritree.swe.own_channels import Channel, named
 from meritree.swe.result import FixOptions, FixResult, Listener
 from meritree.swe.run_folder import RunFolder, decode_options
 
@@ -59,17 +61,18 @@ def resume(
     apply: bool = False,
     budget: Budget | None = None,
     endpoint: Endpoint | None = None,
+    channels: Sequence[Channel] = (),
 ) -> FixResult:
     """Continue a run where it stood; one that has ended is only reported again.
 
     With one worker the tree is the one that an uninterrupted run would have made. A ``budget``
     takes the place of the run's own; the search goes on under it, also one that had ended, and
     makes the tree of one run with that budget. An ``endpoint`` is asked once whether it is there,
-    and recorded.
+    and recorded. ``channels`` are those of the run, by name and weight.
 
     Raises:
         BadInput: the folder holds no run of `meritree fix`, the budget is spent already, or the
-            endpoint does not fit the run.
+            endpoint or the channels do not fit the run.
         JournalError: the journal is of a newer version, in use, or damaged.
     """
     folder = _folder_of(out)
@@ -77,6 +80,7 @@ def resume(
     if not more and not apply and (done := ended(folder.root)) is not None:
         return done
     with folder.disk_errors(), Journal.open(folder.journal) as journal:
+        _check_channels(journal.meta, channels)
         events = [(e.kind, e.payload) for e in journal.events()]
         options = replace(_options(folder, journal.meta), **_budgets(events), **_endpoints(events))
         _check_spent(more, events)
@@ -93,7 +97,7 @@ def resume(
             journal.append(BUDGET, more)
         folder.clear_work()
         try:
-            return Run(options, folder, journal, listener).go()
+            return Run(options, folder, journal, listener, channels).go()
         finally:
             folder.clear_work()
 
@@ -130,6 +134,19 @@ def _options(folder: RunFolder, meta: Mapping[str, Any]) -> FixOptions:
     if meta.get("kind") != JOURNAL_KIND:
         raise BadInput(f"{folder.journal} is not the journal of a `meritree fix` run")
     return decode_options(meta.get("options", {}))
+
+
+def _check_channels(meta: Mapping[str, Any], channels: Sequence[Channel]) -> None:
+    judged = meta.get("channels", [])
+    if judged == named(channels).get("channels", []):
+        return
+    if not judged:
+        raise BadInput("channels: the run was judged without channels of your own; leave them out")
+    listed = ", ".join(f"{name} (weight {weight:g})" for name, weight in judged)
+    raise BadInput(
+        f"the run was judged by channels of your own: {listed}; go on from Python, with the same "
+        "ones: meritree.swe.resuming.resume(folder, channels=...)"
+    )
 
 
 def _budgets(events: Past) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from meritree.search import SearchTree, Strategy, make_strategy
 from meritree.swe.code_search import CodeSearch, EditPolicy, Events, SearchLimits, Tester
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.guards import Flag, special_cases, worth_a_look
+from meritree.swe.own_channels import Channel, with_channels, with_opinions
 from meritree.swe.prepare import Prepared
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.sampled_policy import SampledPolicy
 from meritree.swe.testing import Outcome
 from meritree.swe.tree_policy import TreePolicy
-from meritree.swe.value import Facts, Reference, ValueWeights, judge, root_value
+from meritree.swe.value import NO_FACTS, Facts, Reference, ValueWeights, judge, root_value
 from meritree.value.estimate import Estimate
 
 
@@ -30,6 +31,7 @@ def new_search(
     workers: int = 1,
     limits: SearchLimits | None = None,
     weights: ValueWeights | None = None,
+    channels: Sequence[Channel] = (),
     policy: RepairPolicy | None = None,
     testers: Sequence[Tester] = (),
     events: Events | None = None,
@@ -40,14 +42,15 @@ def new_search(
     Args:
         strategy: a name in `meritree.search.STRATEGIES`, or one made by hand.
         weights: how the channels make one value; the usual when None.
+        channels: further ones, of the caller's own.
         policy: what proposes edits, in the state ``prepared.base``; the usual when None.
         testers: judges of candidates; ``workers`` new ones when there are none.
         events: where every step is recorded before it is acted on.
 
     Raises:
-        BadInput: an unknown strategy.
+        BadInput: an unknown strategy, or two channels of one name.
     """
-    weights = weights or ValueWeights()
+    weights = with_channels(weights or ValueWeights(), channels)
     reference = Reference.of(prepared.baseline, prepared.targets)
     rules = make_strategy(strategy) if isinstance(strategy, str) else strategy
     tree_policy: EditPolicy = TreePolicy(
@@ -61,7 +64,7 @@ def new_search(
     search = CodeSearch(
         tree=SearchTree(rules, seed),
         policy=tree_policy,
-        judge=_judge(prepared, reference, weights),
+        judge=_judge(prepared, reference, weights, channels),
         testers=testers or [prepared.evaluator() for _ in range(workers)],
         base=prepared.repository.sources,
         key_of=lambda files: prepared.store.tree_with(prepared.base, files),
@@ -70,7 +73,8 @@ def new_search(
         events=events,
         on_step=on_step,
     )
-    search.start(prepared.base, root_value(reference, weights))
+    unchanged = with_opinions(NO_FACTS, channels, reference, reference.results)
+    search.start(prepared.base, root_value(reference, weights, unchanged))
     return search
 
 
@@ -87,7 +91,7 @@ def flags(prepared: Prepared, edits: Sequence[Edit]) -> tuple[Flag, ...]:
 
 
 def _judge(
-    prepared: Prepared, reference: Reference, weights: ValueWeights
+    prepared: Prepared, reference: Reference, weights: ValueWeights, channels: Sequence[Channel]
 ) -> Callable[[Outcome, Sequence[Edit], float], Estimate]:
     top = max((item.factor for item in prepared.suspicion.lines), default=0.0)
 
@@ -100,6 +104,7 @@ def _judge(
             where=item.reasons[0] if item and item.reasons else "",
             flags=tuple(flag.words for flag in flags(prepared, edits)),
         )
+        facts = with_opinions(facts, channels, reference, outcome.results, edits)
         return judge(reference, outcome, facts, weights)
 
     return value

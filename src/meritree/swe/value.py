@@ -40,6 +40,7 @@ class ValueWeights:
         broken_gate: the gate at the limit of one broken test among very many; without
             a regression the gate is 1.
         off: channels that are left out (for ablations); an omitted gate is 1.
+        own: weights of further, additive channels (`own_channels`).
     """
 
     targets: float = 0.50
@@ -52,6 +53,7 @@ class ValueWeights:
     regression_gate: float = 0.4
     broken_gate: float = 0.8
     off: frozenset[str] = frozenset()
+    own: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = sorted(self.off - set(CHANNELS))
@@ -67,11 +69,12 @@ class ValueWeights:
     @property
     def additive(self) -> dict[str, float]:
         """Weight of every additive channel that is on."""
-        return {
+        built_in = {
             name: float(getattr(self, name))
             for name in CHANNELS
             if name not in GATES and name not in self.off
         }
+        return {**built_in, **self.own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Facts:
         suspicion: largest suspicion s of an edited line in [0, 1]; None when not known.
         where: why that line is suspected, in words.
         flags: what looks made for the tests (`meritree.swe.guards`), in words.
+        own: value and reason of further channels, by name.
     """
 
     size: float = 0.0
@@ -120,6 +124,7 @@ class Facts:
     suspicion: float | None = None
     where: str = ""
     flags: tuple[str, ...] = ()
+    own: Mapping[str, tuple[float, str]] = field(default_factory=dict)
 
 
 NO_FACTS = Facts()
@@ -154,10 +159,12 @@ def judge(
     )
 
 
-def root_value(reference: Reference, weights: ValueWeights | None = None) -> Estimate:
+def root_value(
+    reference: Reference, weights: ValueWeights | None = None, facts: Facts = NO_FACTS
+) -> Estimate:
     """Value of the unchanged code: what `judge` says of an edit that changes nothing."""
     outcome = Outcome(passed_all=False, results=reference.results)
-    return judge(reference, outcome, NO_FACTS, weights)
+    return judge(reference, outcome, facts, weights)
 
 
 def refused(estimate: Estimate, reason: str) -> Estimate:
@@ -197,7 +204,8 @@ def channel_gains(
             return most
         return min(most, _combine(channels, not kept, weights))
 
-    players = [name for name in CHANNELS if name in before.channels or name in after.channels]
+    known = (*CHANNELS, *weights.own)
+    players = [name for name in known if name in before.channels or name in after.channels]
     return dict(shapley(worth, players).values) if players else {}
 
 
@@ -236,6 +244,7 @@ def _channels(case: _Case, off: Collection[str]) -> Iterator[tuple[str, tuple[fl
             judged = judges[name](case)
             if judged is not None:
                 yield name, judged
+    yield from case.facts.own.items()
 
 
 def _combine(channels: Mapping[str, float], broken: bool, weights: ValueWeights) -> float:

@@ -20,7 +20,7 @@ from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, ra
 from meritree.swe.result import Candidate, Progress, TestOutcome
 from meritree.swe.search_setup import flags
 from meritree.swe.testing.types import FinalVerdict
-from meritree.swe.value import channel_gains, refused
+from meritree.swe.value import ValueWeights, channel_gains, refused
 from meritree.swe.wording import counted, passing
 from meritree.value.conformal import Acceptance
 from meritree.value.estimate import Estimate
@@ -86,12 +86,14 @@ def rank_and_verify(
     checks: Checks,
     acceptance: Acceptance | None = None,
     prefer: Callable[[Sequence[Candidate]], Sequence[Candidate]] | None = None,
+    weights: ValueWeights | None = None,
 ) -> tuple[tuple[Candidate, ...], tuple[TestOutcome, ...]]:
     """Candidates, verified ones first and otherwise by rank, and the best one's tests.
 
     They are checked in the order of rank until enough hold (`Checks`); until one holds,
     whatever time that takes. Verdicts in ``known`` are not taken again. Where there is an
-    ``acceptance`` rule, verified candidates carry their calibrated risk.
+    ``acceptance`` rule, verified candidates carry their calibrated risk. ``weights``: those of
+    the search's values; the usual when None.
     """
     check = checks.take or (lambda node: _check(prepared, search, node))
     ranked = rank([plausible_patch(prepared, search, node) for node in search.found])
@@ -107,7 +109,7 @@ def rank_and_verify(
             say(Progress("verify", f"patch {place} of {len(ranked)}"))
             verdict = check(nodes[key])
             note(key, verdict)
-        candidate = _candidate(prepared, search, nodes[key], item, verdict)
+        candidate = _candidate(prepared, search, nodes[key], item, verdict, weights)
         candidates.append(_with_risk(candidate, acceptance))
         if verdict["verified"]:
             after[candidate.node] = tuple(TestOutcome(*entry) for entry in verdict["tests"])
@@ -209,6 +211,7 @@ def _candidate(
     node: int,
     item: RankedPatch,
     verdict: Mapping[str, Any],
+    weights: ValueWeights | None,
 ) -> Candidate:
     state = search.states[node]
     files = search.files(node)
@@ -238,16 +241,16 @@ def _candidate(
         evaluations=state.found_at,
         verdict=words,
         score=item.score,
-        gains=_gains(search, state.estimate) if verdict["verified"] else {},
+        gains=_gains(search, state.estimate, weights) if verdict["verified"] else {},
         flags=tuple(asdict(flag) for flag in suspect),
         checked=checked,
     )
 
 
-def _gains(search: Searched, estimate: Estimate) -> dict[str, float]:
+def _gains(search: Searched, estimate: Estimate, weights: ValueWeights | None) -> dict[str, float]:
     """What each channel adds, compared with the code as it is; rounded, without zeros."""
     root = next(state for state in search.states.values() if state.parent is None)
-    gains = channel_gains(root.estimate, estimate)
+    gains = channel_gains(root.estimate, estimate, weights)
     return {name: round(gain, 4) for name, gain in gains.items() if round(gain, 4)}
 
 
