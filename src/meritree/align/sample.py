@@ -5,7 +5,8 @@ Knows no reward. Randomness comes from the seed; the caller's state is left as i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from meritree.align._torch import Module, Tensor, own_randomness, torch
 from meritree.align.data import Answer, Ids, answers
@@ -23,6 +24,7 @@ def sample(
     temperature: float = 1.0,
     seed: int = 0,
     batch: int = 512,
+    processor: Callable[[Tensor], Any] | None = None,
 ) -> list[list[list[int]]]:
     """``n`` responses to each prompt, each up to and with its end token.
 
@@ -35,6 +37,7 @@ def sample(
         temperature: 0 for the likeliest token.
         seed: of the draws.
         batch: rows that are generated side by side.
+        processor: from a batch's attention [B, S] to its own `transformers.LogitsProcessor`.
 
     Raises:
         BadInput: no prompt, an empty one, a policy that cannot generate.
@@ -55,9 +58,11 @@ def sample(
             # Generation wants prompts that end together: padded on the left, masked.
             ids = torch.tensor([[end] * (width - len(row)) + row for row in part], device=device)
             seen = [[0] * (width - len(row)) + [1] * len(row) for row in part]
+            attention = torch.tensor(seen, device=device)
             drawn = policy.generate(
                 input_ids=ids,
-                attention_mask=torch.tensor(seen, device=device),
+                attention_mask=attention,
+                logits_processor=[processor(attention)] if processor else None,
                 max_new_tokens=longest,
                 do_sample=temperature > 0.0,
                 temperature=temperature if temperature > 0.0 else None,
