@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from meritree.align.adaptors.logits import GuidedProcessor
+from meritree.align.blocks import BlockSearch
 from meritree.align.critic import ValueModel, critic_of
 from meritree.align.data import Answer
 from meritree.align.guided import Guided
@@ -20,6 +21,7 @@ from meritree.align.sample import sample
 from meritree.align.tabular import TreeValue
 from meritree.align.value import Target, fit_value, iterate_value, value_data, value_error
 from meritree.errors import BadInput
+from meritree.run.ledger import Ledger, Limits
 
 END = 1
 PROMPTS = [(2, 4, 5), (2, 4), (2, 6, 7, 8)]
@@ -467,6 +469,34 @@ def test_a_round_beyond_the_bound_on_kl_is_the_last_and_not_fitted(tree: Tree) -
     assert rounds[1].kl > 0.5
 
 
+def test_a_wide_block_search_finds_the_best_answer_of_the_tree(tree: Tree) -> None:
+    critic = tree.table(lambda start: tree.expect(start, tree.reward))
+    wide = BlockSearch(Guided(tree.model), critic, width=64, branch=64, block=1)
+    (found,) = wide.sample([tree.prompt], longest=DEPTH, end=END)
+    assert found.response == list(tree.answers[int(tree.reward.argmax())])
+    assert found.value == pytest.approx(float(tree.reward.max()))
+    drawn = sample(tree.model, [tree.prompt], n=100, longest=DEPTH, end=END, seed=1)[0]
+    mean = sum(tree.judge(tree.prompt, a) for a in drawn) / 100
+    narrow = BlockSearch(Guided(tree.model), critic, width=1, branch=4, block=2)
+    best = narrow.sample([tree.prompt] * 10, longest=DEPTH, end=END)
+    assert sum(tree.judge(tree.prompt, one.response) for one in best) / 10 > mean + 0.5
+    assert best == narrow.sample([tree.prompt] * 10, longest=DEPTH, end=END)
+    assert 0 < max(one.tokens for one in best) < found.tokens
+
+
+def test_a_block_search_ends_at_its_budget(tree: Tree) -> None:
+    critic = tree.table(lambda start: float(len(start)))
+    rules = BlockSearch(Guided(tree.model), critic, width=2, branch=2, block=1)
+    asked = {"longest": DEPTH, "end": END, "seed": 1}
+    (cut,) = rules.sample([tree.prompt], budget=Limits(evaluations=1), **asked)  # type: ignore[arg-type]
+    assert "evaluations" in cut.stopped_because
+    assert len(cut.response) == 1
+    ledger = Ledger(Limits(evaluations=1000))
+    (whole,) = rules.sample([tree.prompt], budget=ledger, **asked)  # type: ignore[arg-type]
+    assert whole.stopped_because == "the space is exhausted"
+    assert 0 < ledger.snapshot().spent.tokens <= whole.tokens
+
+
 class Broken:
     """A guide that says what it is told to."""
 
@@ -490,6 +520,9 @@ class Broken:
         (lambda m: Guided(m, ((1.0, Broken(lambda c: c[:, :2])),)).step(ONE), "one value a cand"),
         (lambda m: Guided(m, ((1.0, Valued(m)),)).step(ONE), "one value a token"),
         (lambda m: GuidedProcessor(Guided(m), ONE)(ONE[:, :1], torch.zeros(1, 20)), "generation"),
+        (lambda m: BlockSearch(Guided(m), m, width=0), "width is 0"),
+        (lambda m: BlockSearch(Guided(m), m).sample([()], longest=2, end=1), "one token"),
+        (lambda m: BlockSearch(Guided(m), m).sample(PROMPTS, longest=2, end=1), "one value a"),
         (lambda m: critic_of(torch.nn.Linear(2, 2)), "no trunk"),
         (lambda m: critic_of(m, hidden=-1), "hidden is -1"),
         (lambda m: Target("best"), "kind is 'best'"),
