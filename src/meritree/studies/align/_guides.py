@@ -89,7 +89,7 @@ def fitting(settings: Settings) -> dict[str, Any]:
 
     steps = settings["value_steps"]
     return {
-        "optimizer": lambda p: torch.optim.Adam(p, lr=1e-3),
+        "optimizer": lambda p: torch.optim.Adam(p, lr=2e-3),
         "schedule": lambda o: torch.optim.lr_scheduler.LambdaLR(
             o, lambda step: max(0.02, 1.0 - step / steps)
         ),
@@ -198,7 +198,7 @@ def dpo(
 
     _lab.fit(
         _lab.copy_to_train(lab), objective or PairObjective(LogRatio(), Logistic(0.1)),
-        pairs(made), {**settings, "rate": settings["dpo_rate"]}, seed=seed, steps=max(stops),
+        pairs(made), {**settings, "rate": 5e-4}, seed=seed, steps=max(stops),
         batch=min(32, len(made)), evaluate=look, evaluate_every=min(stops),
     )  # fmt: skip
     return found
