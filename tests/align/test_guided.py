@@ -124,6 +124,18 @@ def test_cached_values_are_those_asked_anew(make_llama: Any, attention: str) -> 
     assert cached.tokens == 3 * (5 + 7) + 2 * 3 * 8 + 2 * 2 * 8 < anew.tokens
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_critic_in_training_is_asked_without_its_dropout(make_llama: Any, cached: bool) -> None:
+    critic = loud_critic(make_llama(attention_dropout=0.5)).train()
+    ids, candidates = torch.tensor([[2, 4, 5, 6, 7]]), torch.arange(6)[None]
+    seen = torch.ones_like(ids)
+    found = [Valued(critic, cached=cached).session().q(ids, seen, candidates) for _ in range(2)]
+    assert torch.equal(*found)
+    assert not found[0].requires_grad
+    assert critic.training
+    assert critic.core.training
+
+
 def test_a_whole_generation_is_the_same_with_and_without_a_cache(make_llama: Any) -> None:
     model = make_llama()
     guide = Valued(loud_critic(model))

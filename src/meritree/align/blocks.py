@@ -13,6 +13,7 @@ from meritree.align._torch import Module, Tensor, torch
 from meritree.align.critic import prefix_values
 from meritree.align.data import Ids
 from meritree.align.guided import Guided
+from meritree.align.guides import at_rest
 from meritree.errors import BadInput
 from meritree.run.ledger import Ledger, Limits
 from meritree.search.driver import search
@@ -175,11 +176,8 @@ class _Blocks:
         device = next(critic.parameters()).device
         ids: Tensor = torch.tensor([r + [self.end] * (width - len(r)) for r in rows], device=device)
         seen = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rows], device=device)
-        before = critic.training
-        critic.eval()
-        with torch.no_grad():
+        with at_rest(critic):
             values = prefix_values(critic, ids, seen)
-        critic.train(before)
         for number, (state, row) in enumerate(zip(states, rows, strict=True)):
             self.values[state] = float(values[number, len(row) - 1])
             self.tokens += len(row)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from meritree.align._torch import Module, Tensor, torch
 from meritree.align.adaptors.logits import GuidedProcessor
 from meritree.align.data import Answer, Ids
-from meritree.align.guides import Anew, Session, ValueFn, check_q
+from meritree.align.guides import Anew, Session, ValueFn, at_rest, check_q
 from meritree.align.sample import sample
 from meritree.errors import BadInput
 from meritree.objectives.decoding import tilt
@@ -111,7 +111,7 @@ class Guided:
     def step(self, ids: Tensor, attention: Tensor | None = None) -> Tensor:
         """Tilted logits of the next token after rows [B, S], [B, V]; nothing is remembered."""
         seen = torch.ones_like(ids) if attention is None else attention
-        with torch.no_grad():
+        with at_rest(self.base):
             out = self.base(input_ids=ids, attention_mask=seen)
             logits = out if isinstance(out, torch.Tensor) else out.logits
             plain = [Anew(value) for _, value in self.guides]

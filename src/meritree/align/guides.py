@@ -8,7 +8,8 @@ decoder.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,7 +58,8 @@ class Valued:
         seen = attention.repeat_interleave(size, 0)
         rows = torch.cat([rows, candidates.reshape(-1, 1)], 1)
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
-        values = prefix_values(self.critic, rows, seen)[:, -1]
+        with at_rest(self.critic):
+            values = prefix_values(self.critic, rows, seen)[:, -1]
         return self.shown(values.reshape(candidates.shape))
 
     def shown(self, values: Tensor) -> Tensor:
@@ -110,13 +112,14 @@ class SharedCache:
         place = (attention.cumsum(1) - 1).clamp(min=0)
         after = attention.sum(1, keepdim=True).expand(-1, size)
         critic = self._value.critic
-        out = critic(
-            input_ids=fresh,
-            attention_mask=_side_by_side(attention, known, size, _dtype(critic)),
-            position_ids=torch.cat([place[:, known:], after], 1),
-            use_cache=True,
-            **{self._name: self._past},
-        )
+        with at_rest(critic):
+            out = critic(
+                input_ids=fresh,
+                attention_mask=_side_by_side(attention, known, size, _dtype(critic)),
+                position_ids=torch.cat([place[:, known:], after], 1),
+                use_cache=True,
+                **{self._name: self._past},
+            )
         self._past.crop(-size)
         self._seen = ids, attention
         self.tokens += fresh.numel()
@@ -141,6 +144,20 @@ class SharedCache:
                     return known
         self._past = transformers().DynamicCache()
         return 0
+
+
+@contextmanager
+def at_rest(model: Module) -> Iterator[None]:
+    """In evaluation mode, without gradients; afterwards as before."""
+    before = model.training
+    if before:  # walks through all modules, and this is called for each token
+        model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        if before:
+            model.train()
 
 
 def can_share(critic: Module) -> bool:

@@ -17,6 +17,7 @@ from meritree.align._torch import Module, torch
 from meritree.align.critic import response_values
 from meritree.align.data import Answer, Dataset, Ids, answers
 from meritree.align.forward import rows_of
+from meritree.align.guides import at_rest
 from meritree.align.prefer import Trained, fit_preferences
 from meritree.errors import BadInput
 from meritree.objectives.extras import ValueBce, ValueMse, ValueTd, soft_value
@@ -244,10 +245,8 @@ def value_error(critic: Module, rows: Sequence[Answer], target: Target) -> float
     plain = target if target.kind == "soft" else replace(target, kind="mc")
     data = value_data(rows, plain)
     device = next(critic.parameters()).device
-    before = critic.training
-    critic.eval()
     total, count = 0.0, 0
-    with torch.no_grad():
+    with at_rest(critic):
         for units in torch.arange(data.size).split(512):
             part = rows_of(data, units, device)
             values = response_values(critic, part)
@@ -256,7 +255,6 @@ def value_error(critic: Module, rows: Sequence[Answer], target: Target) -> float
             wanted = data.columns["value_target_sg"][units, : values.shape[1]].to(values)
             total += float(((values - wanted) ** 2 * part.mask).sum())
             count += int(part.mask.sum())
-    critic.train(before)
     return math.sqrt(total / count)
 
 
