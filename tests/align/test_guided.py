@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,16 +12,14 @@ import torch
 from meritree.align.adaptors.logits import GuidedProcessor
 from meritree.align.blocks import BlockSearch
 from meritree.align.critic import ValueModel, critic_of
-from meritree.align.data import Answer
 from meritree.align.guided import Guided
 from meritree.align.guides import Anew, SharedCache, Valued, can_share
 from meritree.align.sample import sample
-from meritree.align.tabular import TreeValue
-from meritree.align.value import Target, fit_value, iterate_value, value_data, value_error
 from meritree.errors import BadInput
 from meritree.run.ledger import Ledger, Limits
 
-END = 1
+from .trees import DEPTH, END, WORDS, Tree
+
 PROMPTS = [(2, 4, 5), (2, 4), (2, 6, 7, 8)]
 LONGEST = 6
 
@@ -191,93 +187,6 @@ def test_any_model_generates_with_the_processor(make_llama: Any, how: Any) -> No
         assert found[0] != plain.tolist()
 
 
-WORDS, DEPTH = 5, 3  # 1 ends
-
-
-@dataclass(frozen=True)
-class Tree:
-    """All answers of a tiny Llama to one prompt, with their probability and a reward."""
-
-    model: Any
-    prompt: tuple[int, ...]
-    answers: tuple[tuple[int, ...], ...]
-    base: Any
-    reward: Any
-
-    def judge(self, prompt: Sequence[int], response: Sequence[int]) -> float:
-        return float(self.reward[self.answers.index(tuple(response))])
-
-    def beginnings(self) -> list[tuple[int, ...]]:
-        return sorted({a[:t] for a in self.answers for t in range(len(a) + 1)})
-
-    def expect(self, start: tuple[int, ...], worth: Any) -> float:
-        """Mean over answers that begin so, under the base."""
-        inside = torch.tensor([a[: len(start)] == start for a in self.answers])
-        return float((self.base * worth)[inside].sum() / self.base[inside].sum())
-
-    def soft(self, start: tuple[int, ...], beta: float) -> float:
-        return beta * math.log(self.expect(start, torch.exp(self.reward / beta)))
-
-    def optimal(self, beta: float) -> Any:
-        tilted = self.base * torch.exp(self.reward / beta)
-        return tilted / tilted.sum()
-
-    def spoken(self, guided: Guided) -> Any:
-        """Probability of each answer under the guided policy."""
-        starts = [s for s in self.beginnings() if len(s) < DEPTH and END not in s]
-        after = {
-            start: guided.step(torch.tensor([[*self.prompt, *start]])).log_softmax(-1)[0]
-            for start in starts
-        }
-        found = [
-            math.exp(sum(float(after[answer[:t]][token]) for t, token in enumerate(answer)))
-            for answer in self.answers
-        ]
-        return torch.tensor(found, dtype=torch.float64)
-
-    def table(self, worth: Any) -> TreeValue:
-        """A critic that says ``worth(beginning)``."""
-        critic = TreeValue(WORDS, DEPTH, len(self.prompt))
-        with torch.no_grad():
-            for start in self.beginnings():
-                node = 0
-                for token in start:
-                    node = node * WORDS + token + 1
-                critic.table[node] = worth(start)
-        return critic
-
-
-@pytest.fixture(scope="module")
-def tree(make_llama: Any) -> Tree:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(5)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=WORDS, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-            num_attention_heads=2, max_position_embeddings=16, initializer_range=0.25,
-            pad_token_id=0, eos_token_id=END, bos_token_id=2,
-        )
-    ).eval()  # fmt: skip
-    prompt = (2, 3)
-    found = []
-    for size in range(1, DEPTH + 1):
-        for answer in product(range(WORDS), repeat=size):
-            inner = answer[:-1]
-            if END not in inner and (size == DEPTH or answer[-1] == END):
-                found.append(answer)
-    base = []
-    with torch.no_grad():
-        for answer in found:
-            logits = model(input_ids=torch.tensor([[*prompt, *answer]])).logits.log_softmax(-1)
-            base.append(sum(float(logits[0, 1 + t, a]) for t, a in enumerate(answer)))
-    torch.manual_seed(7)
-    reward = torch.randn(len(found), dtype=torch.float64)
-    p = torch.tensor(base, dtype=torch.float64).exp()
-    assert float(p.sum()) == pytest.approx(1.0, abs=1e-5)
-    return Tree(model, prompt, tuple(found), p / p.sum(), reward)
-
-
 @pytest.mark.parametrize("beta", [0.5, 2.0])
 def test_guided_by_the_exact_soft_value_the_policy_is_the_optimal_one(
     tree: Tree, beta: float
@@ -288,197 +197,6 @@ def test_guided_by_the_exact_soft_value_the_policy_is_the_optimal_one(
     mean = Valued(tree.table(lambda start: tree.expect(start, tree.reward)))
     off = tree.spoken(replace(guided, guides=((1.0 / beta, mean),))) - tree.optimal(beta)
     assert float(off.abs().max()) > 1e-3  # the base's own value is another tilt
-
-
-def fitting(steps: int = 150) -> dict[str, Any]:
-    return {
-        "optimizer": lambda p: torch.optim.Adam(p, lr=0.25),
-        "schedule": lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.96),
-        "steps": steps, "batch": None, "log_every": 0,
-    }  # fmt: skip
-
-
-def furthest(tree: Tree, critic: TreeValue, beta: float, starts: Any) -> float:
-    exact = tree.table(lambda start: tree.soft(start, beta))
-    off = (critic.table - exact.table).detach().abs()
-    nodes = []
-    for start in starts:
-        node = 0
-        for token in start:
-            node = node * WORDS + token + 1
-        nodes.append(node)
-    return float(off[nodes].max())
-
-
-def test_iterating_with_soft_targets_converges_to_the_optimal_value(tree: Tree) -> None:
-    best = tree.optimal(1.0)
-    errors, rounds = iterated(tree, Target("soft"), n=600, keep="all")
-    first, *later = errors
-    assert later[0] < first / 2
-    assert later[-1] < later[0] / 2
-    assert later[-1] < 0.1
-    kl = float((best * (best / tree.base).log()).sum())
-    assert rounds[-1].kl == pytest.approx(kl, rel=0.1)
-    assert [r.number for r in rounds] == [0, 1, 2, 3]
-
-
-def test_iterating_with_mean_targets_goes_past_the_optimal_policy(tree: Tree) -> None:
-    best = tree.optimal(1.0)
-    errors, rounds = iterated(tree, Target("mc"), n=300, keep="last")
-    kl = float((best * (best / tree.base).log()).sum())
-    assert rounds[-1].kl > 1.15 * kl
-    assert errors[-1] > 0.2
-
-
-def iterated(tree: Tree, target: Target, n: int, keep: Any) -> tuple[list[float], Any]:
-    """Largest errors before each of four rounds and after the last, at beta = 1."""
-    best = tree.optimal(1.0)
-    likely = [
-        s for s in tree.beginnings()
-        if float(best[[a[: len(s)] == s for a in tree.answers]].sum()) > 0.02
-    ]  # fmt: skip
-    assert len(likely) > 10
-    critic = TreeValue(WORDS, DEPTH, len(tree.prompt))
-    guided = Guided(tree.model, ((1.0, Valued(critic)),), topk=WORDS)
-    errors, judged = [], []  # type: ignore[var-annotated]
-
-    def judge(prompt: Any, response: Any) -> float:
-        if len(judged) % n == 0:
-            errors.append(furthest(tree, critic, 1.0, likely))
-        judged.append(response)
-        return tree.judge(prompt, response)
-
-    rounds = iterate_value(
-        critic, guided, [tree.prompt], judge, target, iterations=4, n=n, keep=keep,
-        longest=DEPTH, end=END, **fitting(100),
-    )  # fmt: skip
-    return [*errors, furthest(tree, critic, 1.0, likely)], rounds
-
-
-def test_td_with_lambda_one_is_monte_carlo(make_llama: Any) -> None:
-    rows = [
-        Answer((2, 4, 5), (6, 7, 8, 1), {"reward": 1.5}),
-        Answer((2, 4), (9, 1), {"reward": -0.5}),
-        Answer((2, 5), (10, 12, 13, 14, 1), {"reward": 0.25}),
-    ]
-    trained = []
-    for target in (Target("td_lambda", lam=1.0, gamma=0.9), Target("mc", gamma=0.9)):
-        critic = critic_of(make_llama(), 0, hidden=4)
-        fit_value(
-            critic, rows, target, steps=5, batch=2, log_every=1,
-            optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
-        )  # fmt: skip
-        trained.append(torch.cat([p.detach().ravel() for p in critic.parameters()]))
-    torch.testing.assert_close(*trained, atol=1e-6, rtol=1e-5)
-    assert float(trained[0].abs().max()) > 0
-
-
-def test_the_round_before_any_guide_is_plain_value_augmented_sampling(tree: Tree) -> None:
-    """Without iteration and with one answer a prompt IVO is VAS at lambda = 1."""
-    one, two = TreeValue(WORDS, DEPTH, 2), TreeValue(WORDS, DEPTH, 2)
-    guided = Guided(tree.model, ((1.0, Valued(one)),))
-    options = {"longest": DEPTH, "end": END, "seed": 3}
-    asked = [tree.prompt] * 5
-    iterate_value(
-        one, guided, asked, tree.judge, Target("mc"), iterations=1, n=1, **options, **fitting(20)
-    )
-    drawn = sample(tree.model, asked, n=1, **options)  # type: ignore[arg-type]
-    rows = [Answer(tree.prompt, a, {"reward": tree.judge(tree.prompt, a)}) for (a,) in drawn]
-    fit_value(two, rows, Target("td_lambda", lam=1.0), seed=3, **fitting(20))
-    torch.testing.assert_close(one.table, two.table)
-    assert float(one.table.detach().abs().max()) > 0.1
-
-
-@pytest.mark.parametrize("kind", ["td_lambda", "mc", "bce"])
-def test_a_table_learns_what_its_beginnings_are_worth_on_the_average(kind: Any) -> None:
-    rows = [
-        Answer((2, 3), (3, 1), {"reward": 1.0}), Answer((2, 3), (3, 4, 4), {"reward": 0.0}),
-        Answer((2, 3), (3, 4, 1), {"reward": 1.0}), Answer((2, 3), (4, 1), {"reward": 1.0}),
-    ]  # fmt: skip
-    critic = TreeValue(WORDS, DEPTH, 2)
-    fit_value(critic, rows, Target(kind), **fitting(300))
-    root, three, after = (critic.table[n].detach() for n in (0, 4, 25))
-    if kind == "bce":
-        root, three, after = (torch.sigmoid(x) for x in (root, three, after))
-    # Rows weigh the same, so a beginning's mean is over rows, each divided by its length.
-    weights = torch.tensor([1 / 3, 1 / 4, 1 / 4, 1 / 3])
-    wanted = float((weights * torch.tensor([1.0, 0.0, 1.0, 1.0])).sum() / weights.sum())
-    inside = torch.tensor([1 / 3, 1 / 4, 1 / 4])
-    deeper = float((inside * torch.tensor([1.0, 0.0, 1.0])).sum() / inside.sum())
-    slack = 0.1 if kind == "td_lambda" else 0.02  # lambda 0.95 bootstraps a little
-    assert float(root) == pytest.approx(wanted, abs=slack)
-    assert float(three) == pytest.approx(deeper, abs=slack)
-    assert float(after) == pytest.approx(0.5, abs=0.02)
-
-
-def test_soft_targets_discount_what_the_sampler_preferred() -> None:
-    logp = {"old_logp": [-0.1, -0.2, 0.0], "ref_logp": [-0.5, -0.2, 0.0]}
-    rows = [Answer((2,), (3, 4, 1), {"reward": 1.0, **logp})]
-    data = value_data(rows, Target("soft", beta=0.5))
-    assert data.columns["value_target_sg"][0].tolist() == pytest.approx([0.8, 1.0, 1.0, 1.0])
-    both = [Answer((2,), (3, 1), {"reward": 1.0}), Answer((2,), (4, 1), {"reward": 0.0})]
-    data = value_data(both, Target("soft", beta=0.5))
-    shared = 0.5 * math.log((math.exp(2.0) + 1.0) / 2.0)
-    assert data.columns["value_target_sg"][1].tolist() == pytest.approx([shared, 0.0, 0.0])
-
-
-def test_without_the_finished_answer_only_states_before_tokens_are_trained(tree: Tree) -> None:
-    rows = [Answer(tree.prompt, (3, 1), {"reward": 1.0})]
-    critic = TreeValue(WORDS, DEPTH, 2)
-    fit_value(critic, rows, Target("mc", final=False), **fitting(100))
-    after_end = (3 + 1) * WORDS + END + 1
-    assert float(critic.table.detach()[after_end]) == 0.0
-    assert float(critic.table.detach()[4]) > 0.9
-    fit_value(critic, rows, Target("mc"), **fitting(100))
-    assert float(critic.table.detach()[after_end]) > 0.9
-    assert value_error(critic, rows, Target("td_lambda")) < 0.1
-
-
-def test_a_head_over_the_models_own_trunk_leaves_the_model_as_it_is(make_llama: Any) -> None:
-    model = make_llama()
-    before = [p.clone() for p in model.parameters()]
-    critic = critic_of(model, 0, hidden=8, share=True)
-    rows = [Answer((2, 4, 5), (6, 7, 8, 1), {"reward": 1.0})]
-    fit_value(
-        critic, rows, Target("mc"), steps=60, optimizer=lambda p: torch.optim.Adam(p, lr=0.05)
-    )
-    assert sum(p.numel() for p in critic.parameters()) == 16 * 8 + 8 + 8 + 1
-    assert value_error(critic, rows, Target("mc")) < 0.1
-    for old, new in zip(before, model.parameters(), strict=True):
-        assert torch.equal(old, new)
-        assert new.requires_grad
-    guided = Guided(model, ((1.0, Valued(critic)),))
-    assert isinstance(guided.sessions()[0], SharedCache)
-    assert len(guided.sample(PROMPTS, longest=4, end=END)) == 3
-
-
-def test_iteration_resumes_where_it_was_killed(tree: Tree, tmp_path: Any) -> None:
-    def run(folder: Any, iterations: int) -> Any:
-        critic = TreeValue(WORDS, DEPTH, 2)
-        guided = Guided(tree.model, ((1.0, Valued(critic)),))
-        rounds = iterate_value(
-            critic, guided, [tree.prompt], tree.judge, Target("mc"), iterations=iterations, n=8,
-            longest=DEPTH, end=END, folder=folder, **fitting(10),
-        )  # fmt: skip
-        return critic.table.detach(), rounds
-
-    run(tmp_path / "a", 1)
-    resumed, rounds = run(tmp_path / "a", 2)
-    whole, same = run(tmp_path / "b", 2)
-    assert torch.equal(resumed, whole)
-    assert rounds == same
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["round-0", "round-1"]
-
-
-def test_a_round_beyond_the_bound_on_kl_is_the_last_and_not_fitted(tree: Tree) -> None:
-    critic = TreeValue(WORDS, DEPTH, 2)
-    guided = Guided(tree.model, ((20.0, Valued(critic)),))
-    rounds = iterate_value(
-        critic, guided, [tree.prompt], tree.judge, Target("mc"), iterations=5, n=16, max_kl=0.5,
-        longest=DEPTH, end=END, **fitting(40),
-    )  # fmt: skip
-    assert [bool(one.trained) for one in rounds] == [True, False]
-    assert rounds[1].kl > 0.5
 
 
 def test_a_wide_block_search_finds_the_best_answer_of_the_tree(tree: Tree) -> None:
@@ -537,14 +255,6 @@ class Broken:
         (lambda m: BlockSearch(Guided(m), m).sample(PROMPTS, longest=2, end=1), "one value a"),
         (lambda m: critic_of(torch.nn.Linear(2, 2)), "no trunk"),
         (lambda m: critic_of(m, hidden=-1), "hidden is -1"),
-        (lambda m: Target("best"), "kind is 'best'"),
-        (lambda m: Target(lam=1.5), "lam"),
-        (lambda m: Target("soft", beta=0.0), "beta"),
-        (lambda m: Target("soft", gamma=0.9), "not discounted"),
-        (lambda m: fit_value(m, [Answer((2,), (3,))]), "row 0 has no reward"),
-        (lambda m: fit_value(m, [Answer((2,), (3,), {"reward": math.inf})], Target("mc")),
-         "not finite"),
-        (lambda m: fit_value(m, [Answer((2,), (3,), {"reward": 2.0})], Target("bce")), "labels"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(make_llama: Any, make: Any, said: str) -> None:
@@ -553,21 +263,3 @@ def test_what_makes_no_sense_is_refused(make_llama: Any, make: Any, said: str) -
 
 
 ONE = torch.tensor([[2, 4]])
-
-
-def test_iterations_that_make_no_sense_are_refused(tree: Tree) -> None:
-    critic = TreeValue(WORDS, DEPTH, 2)
-    guided = Guided(tree.model, ((1.0, Valued(critic)),))
-
-    def run(guided: Any = guided, **options: Any) -> Any:
-        chosen = {"iterations": 1, "n": 1, "longest": 2, "end": 1, **fitting(1), **options}
-        target = chosen.pop("target", Target("mc"))
-        return iterate_value(critic, guided, [tree.prompt], lambda p, a: 0.0, target, **chosen)
-
-    for options, said in (
-        ({"iterations": 0}, "iterations is 0"),
-        ({"keep": "best"}, "keep is 'best'"),
-        ({"guided": replace(guided, rest="drop"), "target": Target("soft")}, "every token"),
-    ):
-        with pytest.raises(BadInput, match=said):
-            run(**options)
