@@ -37,3 +37,10 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="[PAD]", eos_token="[EOS]", bos_token="[BOS]"
     )
+
+
+@pytest.fixture(scope="session")
+def tree() -> Any:
+    from .trees import make_tree
+
+    return make_tree()

@@ -43,6 +43,7 @@ FIXED = {
     "features": RNG.normal(size=(4, 3, 5)),
 }
 FIXED["ref_logp"] = np.take_along_axis(FIXED["ref_dist"], FIXED["token"][..., None], -1)[..., 0]
+FIXED["token_reward"] = FIXED["values_sg"] ** 2
 PARTS: list[Any] = [
     *(LogRatio(f, 0.3) for f in ("reverse_kl", "forward_kl", "js", "alpha", "chi2")),
     LogRatio(mean=True), AvgLogp(), StepLogRatio(),
@@ -54,6 +55,7 @@ PARTS: list[Any] = [
     )),
     PairObjective(LogRatio(), links.MarginOfMargins(1.0)),
     extras.Nll(label=1, balanced=True), extras.Calibration(), extras.ValueMse(),
+    extras.ValueTd(0.9, 0.8), extras.ValueBce(),
     extras.ValueMargin(9.0), extras.FullKl(), extras.FullKl("pi_ref", mean=True),
     extras.Regress(0.5), extras.SoftBellmanValue(0.5),
     *(extras.SoftBellmanPolicy(0.5, level) for level in ("token", "step", "response")),

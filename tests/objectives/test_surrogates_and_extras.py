@@ -125,6 +125,7 @@ ROWS = {
     "mask": np.array([[1, 1, 1], [1, 1, 0]]),
     "values": np.array([[0.5, 0.25, 1.0], [0.0, 0.5, 9.0]]),
     "value_target_sg": np.array([[1.0, 0.25, 1.0], [1.0, 0.0, 0.0]]),
+    "token_reward": np.array([[0.0, 0.0, 1.0], [0.0, 0.5, 0.0]]),
     "reward": np.array([1.0, 0.0]),
     "vstar": np.array([0.5, 0.25]),
     "label": np.array([1, 0]),
@@ -138,6 +139,14 @@ TERMS = {
     extras.Nll(label=1): [-np.log(0.36), 0.0],
     extras.Nll(label=1, mean=True, balanced=True): [-2 * np.log(0.36) / 3, 0.0],
     extras.ValueMse(): [0.25 / 3, 0.625],
+    # Values 0.5 1/4 1 and 0 0.5; rewards of 1 and 0.5 at the ends.
+    extras.ValueTd(lam=1.0): [(0.5**2 + 0.75**2) / 3, (0.5**2 + 0.0) / 2],
+    extras.ValueTd(lam=0.0): [(0.25**2 + 0.75**2) / 3, 0.5**2 / 2],
+    extras.ValueTd(lam=0.0, gamma=0.5): [(0.375**2 + 0.25**2) / 3, 0.25**2 / 2],
+    extras.ValueBce(): [
+        (np.log1p(np.exp(-0.5)) + np.log1p(np.exp(0.25)) - 0.0625 + np.log1p(np.exp(-1.0))) / 3,
+        (LN2 + np.log1p(np.exp(0.5))) / 2,
+    ],
     extras.Regress(beta=0.5): [(LN2 - 0.5) ** 2, (-LN2 / 2 + 0.25) ** 2],
     extras.SoftBellmanValue(beta=1.0): [
         (RESIDUAL[0] ** 2).mean(),

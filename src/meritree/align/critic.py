@@ -44,15 +44,19 @@ class ValueModel(torch.nn.Module):  # type: ignore[misc]  # PyTorch's types are 
         else:  # kept out of the module's parameters: it is trained, moved and saved by its owner
             self._lent = (trunk,)
 
+    @property
+    def core(self) -> Module:
+        """The trunk, its own or lent."""
+        return self._lent[0] if hasattr(self, "_lent") else self.trunk
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any
     ) -> Tensor:
-        """Values [B, S]; ``options`` are the trunk's (``position_ids``, ``past_key_values``)."""
-        options.setdefault("use_cache", "past_key_values" in options)
-        lent = getattr(self, "_lent", None)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and lent is None):
-            trunk = self.trunk if lent is None else lent[0]
-            out = trunk(input_ids=input_ids, attention_mask=attention_mask, **options)
+        """Values [B, S]; ``options`` are the trunk's (``position_ids``, ``use_cache``)."""
+        options.setdefault("use_cache", False)
+        learns = torch.is_grad_enabled() and not hasattr(self, "_lent")
+        with torch.set_grad_enabled(learns):
+            out = self.core(input_ids=input_ids, attention_mask=attention_mask, **options)
         hidden = out.last_hidden_state.to(next(self.head.parameters()).dtype)
         return self.head(hidden)[..., 0]
 

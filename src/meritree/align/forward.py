@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from meritree.align._torch import Module, Tensor, torch
+from meritree.align.critic import response_values
 from meritree.align.data import Dataset
 from meritree.align.prefix import cache_argument, fill
 from meritree.errors import BadInput
 
 POLICY_KEYS = frozenset({"logp", "logp_sg", "dist", "dist_sg", "score"})
+VALUE_KEYS = frozenset({"values", "values_sg"})
 REF_KEYS = frozenset({"ref_logp", "ref_dist"})
 
 
@@ -31,7 +33,8 @@ class Policy(Protocol):
     def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
         """Logits [B, S, V] (or an object with ``.logits``); position t predicts token t + 1.
 
-        A reward model gives [B, 1] or [B] instead, which becomes the key ``score``.
+        A reward model gives [B, 1] or [B] instead, which becomes the key ``score``; a critic
+        (`critic.Critic`) values [B, S], which become ``values``.
         """
 
 
@@ -74,11 +77,17 @@ def policy_keys(
 ) -> dict[str, Tensor]:
     """Those of `POLICY_KEYS` that are needed, with gradients except in the keys ``*_sg``.
 
-    Logits are divided by ``temperature``: the policy that drew the answers, not the plain one.
+    Or of `VALUE_KEYS`, where the model that is trained is a critic. Logits are divided by
+    ``temperature``: the policy that drew the answers, not the plain one.
+
+    Raises:
+        BadInput: keys of both kinds, or an output of another shape.
     """
-    wanted = needs & POLICY_KEYS
+    wanted = needs & (POLICY_KEYS | VALUE_KEYS)
     if not wanted:
         return {}
+    if wanted & VALUE_KEYS:
+        return _values(policy, rows, wanted)
     if wanted == {"score"}:
         return {"score": _score(policy, rows)}
     logits = response_logits(policy, rows)
@@ -247,6 +256,18 @@ def _accepted(policy: Module) -> frozenset[str]:
     if kind not in _SIGNATURES:
         _SIGNATURES[kind] = frozenset(inspect.signature(base.forward).parameters)
     return _SIGNATURES[kind]
+
+
+def _values(critic: Module, rows: Rows, wanted: frozenset[str]) -> dict[str, Tensor]:
+    odd = sorted(wanted - VALUE_KEYS)
+    if odd:
+        raise BadInput(
+            f"the objective needs values and {odd[0]!r} of one model: train the critic alone "
+            "(meritree.align.value.fit_value)"
+        )
+    values = response_values(critic, rows)
+    found = {"values": values, "values_sg": values.detach()}
+    return {name: found[name] for name in wanted}
 
 
 def _score(policy: Module, rows: Rows) -> Tensor:

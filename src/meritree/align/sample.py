@@ -5,7 +5,8 @@ Knows no reward. Randomness comes from the seed; the caller's state is left as i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from meritree.align._torch import Module, Tensor, own_randomness, torch
 from meritree.align.data import Answer, Ids, answers
@@ -24,6 +25,7 @@ def sample(
     temperature: float = 1.0,
     seed: int = 0,
     batch: int = 512,
+    processor: Callable[[Tensor], Any] | None = None,
 ) -> list[list[list[int]]]:
     """``n`` responses to each prompt, each up to and with its end token.
 
@@ -36,6 +38,7 @@ def sample(
         temperature: 0 for the likeliest token.
         seed: of the draws.
         batch: rows that are generated side by side.
+        processor: from a batch's attention [B, S] to its own `transformers.LogitsProcessor`.
 
     Raises:
         BadInput: no prompt, an empty one, a policy that cannot generate.
@@ -54,9 +57,9 @@ def sample(
     with torch.no_grad(), own_randomness(seed, device):
         for first in range(0, len(rows), batch):
             part = rows[first : first + batch]
-            drawn = _draw(policy, part, longest, end, temperature)
+            drawn = None if processor else _draw(policy, part, longest, end, temperature)
             if drawn is None:
-                drawn = _generate(policy, part, longest, end, temperature)
+                drawn = _generate(policy, part, longest, end, temperature, processor)
             found += drawn
     policy.train(before)
     return [found[i : i + n] for i in range(0, len(found), n)]
@@ -96,16 +99,19 @@ def _draw(
 
 
 def _generate(
-    policy: Module, rows: Sequence[Ids], longest: int, end: int, temperature: float
-) -> list[list[int]]:
+    policy: Module, rows: Sequence[Ids], longest: int, end: int, temperature: float,
+    processor: Callable[[Tensor], Any] | None,
+) -> list[list[int]]:  # fmt: skip
     width = max(map(len, rows))
     device = next(policy.parameters()).device
     # Generation wants prompts that end together: padded on the left, masked.
     ids = torch.tensor([[end] * (width - len(row)) + list(row) for row in rows], device=device)
     seen = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    attention = torch.tensor(seen, device=device)
     drawn = policy.generate(
         input_ids=ids,
-        attention_mask=torch.tensor(seen, device=device),
+        attention_mask=attention,
+        logits_processor=[processor(attention)] if processor else None,
         max_new_tokens=longest,
         do_sample=temperature > 0.0,
         temperature=temperature if temperature > 0.0 else None,

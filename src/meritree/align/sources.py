@@ -17,6 +17,7 @@ from meritree.align.data import Dataset
 from meritree.align.forward import (
     POLICY_KEYS,
     REF_KEYS,
+    VALUE_KEYS,
     Reference,
     Rows,
     column_keys,
@@ -156,7 +157,7 @@ class Sources:
         return found
 
     def _check_needs(self, source: Also) -> None:
-        given = POLICY_KEYS | REF_KEYS | {"mask"} | source.data.columns.keys()
+        given = POLICY_KEYS | VALUE_KEYS | REF_KEYS | {"mask"} | source.data.columns.keys()
         if self.calibration is not None:
             given |= _CAL.keys()
         missing = sorted(source.objective.needs - given)

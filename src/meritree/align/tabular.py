@@ -1,6 +1,7 @@
-"""A policy that is a table of logits: small enough for closed forms, trained like any other.
+"""Tables in place of networks: small enough for closed forms, trained like any other model.
 
-Prompt x is the one token x, answer a the one token a.
+In the policy's table prompt x is the one token x, answer a the one token a; the values' table is
+a tree of the answers to one prompt.
 """
 
 from __future__ import annotations
@@ -37,6 +38,38 @@ class Tabular(torch.nn.Module):  # type: ignore[misc]  # PyTorch's types are not
     def probabilities(self) -> Tensor:
         """pi, [X, A]."""
         return self.table.detach().softmax(-1)
+
+
+class TreeValue(torch.nn.Module):  # type: ignore[misc]  # PyTorch's types are not followed
+    """A critic with one number for each beginning of an answer to one prompt; all 0 at first.
+
+    Attributes:
+        table: values, [nodes]; node 0 is the prompt, node n's child by token a is n V + a + 1.
+        words: V, size of the vocabulary.
+        prompt: tokens of the prompt.
+    """
+
+    def __init__(self, words: int, depth: int, prompt: int = 1) -> None:
+        super().__init__()
+        self.words, self.prompt = words, prompt
+        nodes = sum(words**level for level in range(depth + 1))
+        self.table = torch.nn.Parameter(torch.zeros(nodes, dtype=torch.float64))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Values [B, S]; 0 before the prompt's end and below the tree."""
+        place = torch.arange(input_ids.shape[1], device=input_ids.device)
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        count = attention_mask.cumsum(-1)
+        nodes = torch.full_like(input_ids[:, 0], 0)
+        found = []
+        for t in place.tolist():
+            grown = nodes * self.words + input_ids[:, t] + 1
+            nodes = torch.where(count[:, t] > self.prompt, grown, nodes)
+            nodes = nodes.clamp(max=len(self.table))  # below the tree it stays below
+            inside = (count[:, t] >= self.prompt) & (nodes < len(self.table))
+            found.append(self.table[nodes.clamp(max=len(self.table) - 1)] * inside)
+        return torch.stack(found, dim=1)
 
 
 def every_pair(preferred: Sequence[Sequence[float]], prompt: int = 0) -> list[Pair]:

@@ -12,7 +12,8 @@ from typing import ClassVar, Literal
 from meritree.errors import BadInput
 from meritree.objectives._namespace import Array, Namespace, check
 from meritree.objectives.divergences import full_kl
-from meritree.objectives.rows import Batch, halves, mean_tokens, positive, read
+from meritree.objectives.group_advantages import token_gae
+from meritree.objectives.rows import Batch, halves, mean_tokens, positive, read, within
 from meritree.objectives.special import log_sigmoid, logsumexp
 
 
@@ -94,6 +95,48 @@ class ValueMse:
     def __call__(self, b: Batch, /) -> Array:
         xp, values, target, mask = read("ValueMse", b, "values", "value_target_sg", "mask")
         return mean_tokens(xp, (values - target) ** 2, mask)
+
+
+@dataclass(frozen=True)
+class ValueTd:
+    """(V_t - G_t)^2 averaged over tokens, G the TD(lambda) returns of the detached values: [B].
+
+    Value-augmented sampling, Han et al. 2024 (arXiv 2405.06639), in the released code with
+    lambda = 0.95 and targets made once a batch; here they follow the values. The value after the
+    last token is 0.
+
+    Attributes:
+        lam, gamma: in [0, 1]; ``lam`` = 1 are Monte-Carlo returns.
+    """
+
+    lam: float = 0.95
+    gamma: float = 1.0
+    needs: ClassVar[frozenset[str]] = frozenset({"values", "values_sg", "token_reward", "mask"})
+
+    def __post_init__(self) -> None:
+        within("ValueTd", 0.0, 1.0, lam=self.lam, gamma=self.gamma)
+
+    def __call__(self, b: Batch, /) -> Array:
+        xp, values, fixed, reward, mask = read(
+            "ValueTd", b, "values", "values_sg", "token_reward", "mask"
+        )
+        _, returns = token_gae(reward, fixed, mask, self.lam, self.gamma)
+        return mean_tokens(xp, (values - returns) ** 2, mask)
+
+
+@dataclass(frozen=True)
+class ValueBce:
+    """Cross-entropy of sigma(V_t) against a target in [0, 1], averaged over tokens: [B].
+
+    A classifier of prefixes that says whether the answer will succeed: FUDGE, Yang and Klein 2021
+    (arXiv 2104.05218).
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"values", "value_target_sg", "mask"})
+
+    def __call__(self, b: Batch, /) -> Array:
+        xp, values, target, mask = read("ValueBce", b, "values", "value_target_sg", "mask")
+        return mean_tokens(xp, _bce(values, target), mask)
 
 
 @dataclass(frozen=True)
