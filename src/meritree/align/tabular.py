@@ -6,6 +6,7 @@ Prompt x is the one token x, answer a the one token a.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from meritree.align._torch import Tensor, torch
 from meritree.align.data import Answer, Pair
@@ -26,6 +27,21 @@ class Tabular(torch.nn.Module):  # type: ignore[misc]  # PyTorch's types are not
         """Logits [B, S, A]: at every place those of the row's prompt."""
         rows = self.table[input_ids[:, 0]]
         return rows[:, None, :].expand(-1, input_ids.shape[1], -1)
+
+    def generate(
+        self, input_ids: Tensor, max_new_tokens: int, temperature: float | None = None, **_: Any
+    ) -> Tensor:
+        """Prompts and drawn tokens, [B, S + max_new_tokens]; without a temperature the likeliest.
+
+        Every token is drawn from the row's prompt alone: one token is a whole answer.
+        """
+        logits = self.table.detach()[input_ids[:, 0]]
+        if temperature is None:
+            drawn = logits.argmax(-1, keepdim=True).expand(-1, max_new_tokens)
+        else:
+            odds = (logits / temperature).softmax(-1)
+            drawn = torch.multinomial(odds, max_new_tokens, replacement=True)
+        return torch.cat([input_ids, drawn], dim=-1)
 
     def probabilities(self) -> Tensor:
         """pi, [X, A]."""
