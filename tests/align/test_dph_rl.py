@@ -58,15 +58,16 @@ def slope(f: str, u: Any, a: float = 0.2) -> Any:
 
 
 @pytest.mark.parametrize("f", GENERATORS)
-def test_a_step_is_grpos_gradient_plus_kl_plus_rehearsal_by_hand(f: Any) -> None:
-    policy, reward = Tabular(START), Worth([1.0, 0.0, 0.0, 1.0, 0.0])
+def test_a_step_is_grpos_gradient_plus_kl_plus_rehearsal_by_hand(f: Any, device: str) -> None:
+    policy, reward = Tabular(START).to(device), Worth([1.0, 0.0, 0.0, 1.0, 0.0])
     stored, kl, eta, rate = [0, 3, 3], 0.7, 0.4, 0.05
     also = Also(
         eta, RowObjective(((1.0, Rehearse(f)),)), answers(Answer((0,), (a,)) for a in stored)
     )
     fit_rlvr(
-        policy, RLVR(size=16, kl=kl), prompts([(0,)]), reward, longest=1, end=9, ref=Tabular(REF),
-        also=(also,), also_batch=3, optimizer=sgd(rate), steps=1, batch=1, max_norm=None, seed=3,
+        policy, RLVR(size=16, kl=kl), prompts([(0,)]), reward, longest=1, end=9,
+        ref=Tabular(REF).to(device), also=(also,), also_batch=3, optimizer=sgd(rate),
+        steps=1, batch=1, max_norm=None, seed=3,
     )  # fmt: skip
     pi, ref = START[0].softmax(-1).numpy(), REF[0].softmax(-1).numpy()
     drawn = [token for _, token in reward.seen]
@@ -83,7 +84,7 @@ def test_a_step_is_grpos_gradient_plus_kl_plus_rehearsal_by_hand(f: Any) -> None
     ]
     kept = [slope(f, pi[a] / ref[a]) * score(a) for a in stored]
     gradient = np.mean(own, axis=0) + eta * np.mean(kept, axis=0)
-    moved = (policy.table.detach()[0] - START[0]).numpy()
+    moved = (policy.table.detach()[0].cpu() - START[0]).numpy()
     # Stored log-probabilities and rewards are kept in single precision.
     np.testing.assert_allclose(moved, -rate * gradient, rtol=1e-5, atol=1e-8)
 

@@ -48,9 +48,9 @@ def step(model: Any, how: RLVR, data: Any, reward: Any, rate: float, longest: in
 
 @pytest.mark.parametrize("uniform", [1.0, 1.0 / 20.0])
 def test_a_step_of_a_llama_is_the_papers_gradient_row_by_row(
-    make_llama: Any, uniform: float
+    make_llama: Any, uniform: float, device: str
 ) -> None:
-    model, plain = make_llama(), make_llama()
+    model, plain = make_llama().to(device), make_llama()
     data, reward = prompts([(2, 5), (2, 6, 7)]), Kept()
     mix = WithExternal({0: [DEMONSTRATION], 1: [(10, END)]})
     step(model, method(ExternalMis(0.5, uniform), mix=mix), data, reward, 0.1)
@@ -75,7 +75,7 @@ def test_a_step_of_a_llama_is_the_papers_gradient_row_by_row(
     loss.backward()
     for found, begun in zip(model.parameters(), plain.parameters(), strict=True):
         expected = begun - 0.1 * begun.grad
-        np.testing.assert_allclose(found.detach(), expected.detach(), atol=2e-6)
+        np.testing.assert_allclose(found.detach().cpu(), expected.detach(), atol=2e-6)
 
 
 def test_a_prompt_without_a_demonstration_is_drawn_alone() -> None:
