@@ -254,7 +254,7 @@ STUDY = Study(
         "smoke": Scale(1, {"base_steps": 300, "base_rows": 20_000, "table_prompts": 4,
                            "table_steps": 3, "pool": 12, "test": 4, "hard": 4, "prompts": 12,
                            "size": 4, "batch": 4, "steps": 2, "sft_steps": 2, "rate": 3e-4,
-                           "eval": 16}),
+                           "eval": 64}),
         "full": Scale(3, {"base_steps": 1200, "base_rows": 20_000, "table_prompts": 8,
                           "table_steps": 150, "pool": 360, "test": 120, "hard": 40,
                           "prompts": 320, "size": 16, "batch": 16, "steps": 60, "sft_steps": 40,
