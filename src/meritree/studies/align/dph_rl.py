@@ -186,8 +186,8 @@ STUDY = Study(
         read="abstract and the released code (losses, stage 0, training scripts)",
     ),
     claim=(
-        "Reinforcement by verifiable rewards raises pass@1 and costs pass@k; a reverse KL does not "
-        "help. Rehearsing the base's own right answers under a divergence that covers them "
+        "Reinforcement by verifiable rewards raises pass@1 and costs pass@k, with a reverse KL the "
+        "more. Rehearsing the base's own right answers under a divergence that covers them "
         "(forward KL, JS) keeps pass@k, pass@1 and other skills, without a reference model online."
     ),
     parts=(
