@@ -28,20 +28,11 @@ class Tabular(torch.nn.Module):  # type: ignore[misc]  # PyTorch's types are not
         rows = self.table[input_ids[:, 0]]
         return rows[:, None, :].expand(-1, input_ids.shape[1], -1)
 
-    def generate(
-        self, input_ids: Tensor, max_new_tokens: int, temperature: float | None = None, **_: Any
-    ) -> Tensor:
-        """Prompts and drawn tokens, [B, S + max_new_tokens]; without a temperature the likeliest.
-
-        Every token is drawn from the row's prompt alone: one token is a whole answer.
-        """
-        logits = self.table.detach()[input_ids[:, 0]]
-        if temperature is None:
-            drawn = logits.argmax(-1, keepdim=True).expand(-1, max_new_tokens)
-        else:
-            odds = (logits / temperature).softmax(-1)
-            drawn = torch.multinomial(odds, max_new_tokens, replacement=True)
-        return torch.cat([input_ids, drawn], dim=-1)
+    def generate(self, input_ids: Tensor, do_sample: bool = True, **_: Any) -> Tensor:
+        """The prompt and one answer, [B, 2]; at temperature 1 whatever is asked."""
+        table = self.table[input_ids[:, 0]].softmax(-1)
+        drawn = torch.multinomial(table, 1) if do_sample else table.argmax(-1, keepdim=True)
+        return torch.cat([input_ids, drawn], -1)
 
     def probabilities(self) -> Tensor:
         """pi, [X, A]."""
