@@ -226,8 +226,8 @@ STUDY = Study(
         Data(COUNTDOWN, "meritree.align.lab.countdown: four numbers and a target; a Llama of "
              "97 088 parameters trained on right answers; one demonstration a prompt, drawn from "
              "all solutions", "320 prompts trained on a seed, 120 others tested with 64 answers"),
-        Data(HARD, "as above", "the first 40 of 360 held-out prompts that 64 answers of the base "
-             "missed; all arms, the base too, are judged on fresh answers"),
+        Data(HARD, "as above", "those of 360 held-out prompts that 64 answers of the base missed, "
+             "22 to 28 a seed; all arms, the base too, are judged on fresh answers"),
     ),
     baselines=(BASE, GRPO, BOTH, AFTER),
     measure=measure,
