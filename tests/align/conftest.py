@@ -27,6 +27,16 @@ def make_llama() -> Any:
     return llama
 
 
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Where a model lies; CUDA is skipped where there is none."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers

@@ -13,7 +13,6 @@ from meritree.align.critic import critic_of
 from meritree.align.data import Answer
 from meritree.align.guided import Guided
 from meritree.align.guides import SharedCache, Valued
-from meritree.align.sample import sample
 from meritree.align.tabular import TreeValue
 from meritree.align.value import Target, fit_value, iterate_value, value_data, value_error
 from meritree.errors import BadInput
@@ -93,7 +92,7 @@ def test_the_round_before_any_guide_is_plain_value_augmented_sampling(tree: Tree
     iterate_value(
         one, guided, asked, tree.judge, Target("mc"), iterations=1, n=1, **options, **fitting(20)
     )
-    drawn = sample(tree.model, asked, n=1, **options)  # type: ignore[arg-type]
+    drawn = replace(guided, guides=()).sample(asked, n=1, **options)  # type: ignore[arg-type]
     rows = [Answer(tree.prompt, a, {"reward": tree.judge(tree.prompt, a)}) for (a,) in drawn]
     fit_value(two, rows, Target("td_lambda", lam=1.0), seed=3, **fitting(20))
     torch.testing.assert_close(one.table, two.table)

@@ -60,7 +60,8 @@ PARTS: list[Any] = [
     extras.Regress(0.5), extras.SoftBellmanValue(0.5),
     *(extras.SoftBellmanPolicy(0.5, level) for level in ("token", "step", "response")),
     surrogates.Clip(0.2, 0.28, dual=3.0), surrogates.Reinforce(), surrogates.SeqRatio(0.3, 0.4),
-    surrogates.Cispo(1.5), surrogates.ExternalMis(),
+    surrogates.Cispo(1.5), surrogates.ExternalMis(), surrogates.ExternalMis(density="one"),
+    *(extras.Rehearse(f) for f in ("forward_kl", "js", "alpha")),
 ]  # fmt: skip
 FUNCTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "k1": lambda b: dv.k1(b["logp"], b["ref_logp"]),

@@ -36,6 +36,10 @@ BY_HAND = {
         [-np.sqrt(0.6), -0.25 * np.sqrt(0.9), -0.8 * np.sqrt(0.5)],
         [6.0, 1.5, 3.0],
     ],
+    surrogates.ExternalMis(density="one"): [
+        [-0.4 * np.sqrt(0.6), -0.1 * np.sqrt(0.9), -0.5 * np.sqrt(0.5)],
+        [6.0, 1.5, 3.0],
+    ],
     surrogates.ExternalMis(gamma=0.0, uniform=0.2): [
         [-2.0, -0.5, -0.5 / 0.425],
         [6.0, 1.5, 3.0],
@@ -162,6 +166,13 @@ TERMS = {
     ],
     extras.SoftBellmanPolicy(beta=1.0, level="response"): RESIDUAL[:, 0] ** 2,
     extras.Calibration(): [2 * LN2],
+    # u is 2, 2, 1 in row 0 and 1/2, 1 in row 1.
+    extras.Rehearse(): [2 * (1 - LN2) / 3, (LN2 - 0.5) / 2],
+    extras.Rehearse("js"): [
+        2 * (2 * LN2 - 3 * np.log(1.5)) / 3,
+        (-0.5 * LN2 - 1.5 * np.log(0.75)) / 2,
+    ],
+    extras.Rehearse("alpha", 0.5): [-8 * (np.sqrt(2) - 1.5) / 3, -2 * (np.sqrt(0.5) - 0.75)],
 }
 
 
@@ -342,6 +353,8 @@ def test_impossible_parameters_are_refused() -> None:
         (lambda: surrogates.Clip(dual=1.0), "dual is 1.0"),
         (lambda: surrogates.Cispo(0.0), "high is 0.0"),
         (lambda: surrogates.ExternalMis(uniform=0.0), "uniform is 0"),
+        (lambda: surrogates.ExternalMis(density="two"), "density is 'two'"),
+        (lambda: extras.Rehearse("alpha", 1.0), "alpha is 1"),
         (lambda: surrogates.ExternalMis(gamma=-1), "gamma is -1"),
         (lambda: extras.SoftBellmanPolicy(level="word"), "level is 'word'"),  # type: ignore[arg-type]
         (lambda: extras.Regress(0.0), "beta is 0.0"),

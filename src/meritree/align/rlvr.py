@@ -122,6 +122,7 @@ def fit_rlvr(
     ref: Module | None = None,
     critic: Critic | None = None,
     also: Sequence[Also] = (),
+    also_batch: int | None = None,
     optimizer: MakeOptimizer,
     schedule: MakeSchedule | None = None,
     steps: int,
@@ -153,7 +154,9 @@ def fit_rlvr(
             under LoRA the model without its adapters).
         critic: for advantages that read values.
         also: further losses on data of their own, added to each optimizer step (rehearsal of the
-            reference's right answers, a likelihood on demonstrations).
+            reference's right answers, a likelihood on demonstrations); of the policy at
+            temperature 1. A step that ``skip_flat`` leaves without rows takes none of them either.
+        also_batch: units of each of them an optimizer step; None: ``batch``.
         optimizer, schedule: as of `meritree.align.prefer.fit_preferences`; the schedule is stepped
             once a step, whatever the number of optimizer steps in it.
         steps: rollouts in all, a critic's warm-up included.
@@ -172,6 +175,7 @@ def fit_rlvr(
     check_counts(
         "fit_rlvr", steps=steps, batch=batch, accumulate=accumulate, longest=longest,
         log_every=log_every, evaluate_every=evaluate_every, save_every=save_every,
+        also_batch=also_batch,
     )  # fmt: skip
     if not temperature > 0.0:
         raise BadInput(f"fit_rlvr: temperature is {temperature}; it must be above 0 to draw")
@@ -188,7 +192,7 @@ def fit_rlvr(
             learners["critic"] = learner("critic", critic.model, critic.optimizer, critic.schedule)
     device = next(policy.parameters()).device
     with own_randomness(seed, device), modes_kept(*models):
-        beside = Sources(policy, tuple(also), None, batch, 1, seed)
+        beside = Sources(policy, tuple(also), None, also_batch or batch, 1, seed)
         beside.ask_reference(ref)
         asked = Asked(longest, end, temperature, batch, seed)
         rollouts = Rollouts(policy, data, reward, method.mix, method.size, asked)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from meritree.errors import BadInput
 from meritree.objectives._namespace import Array, Namespace, check
-from meritree.objectives.divergences import full_kl
+from meritree.objectives.divergences import F, _check_f, full_kl, generator
 from meritree.objectives.group_advantages import token_gae
 from meritree.objectives.rows import Batch, halves, mean_tokens, positive, read, within
 from meritree.objectives.special import log_sigmoid, logsumexp
@@ -181,6 +181,31 @@ class FullKl:
         xp, dist, ref_dist, mask = read("FullKl", b, "dist", "ref_dist", "mask")
         kl = full_kl(dist, ref_dist, self.direction)
         return mean_tokens(xp, kl, mask) if self.mean else xp.sum(kl * mask, axis=-1)
+
+
+@dataclass(frozen=True)
+class Rehearse:
+    """f(pi / pi_ref) averaged over the tokens of each row, on rows that pi_ref drew: [B].
+
+    Its mean is a divergence that covers what the reference did; it is 0 with no slope at pi_ref.
+    DPH-RL (Li et al. 2025, arXiv 2509.07430) on the reference's right answers, `sft_loss_mode` of
+    the released code: ``forward`` is ``forward_kl``, ``js_low_var`` is ``js``, ``alpha`` is
+    ``alpha``. That code also cuts the forward loss of a token at 10; here nothing is cut.
+
+    Attributes:
+        f, alpha: see `divergences.generator`.
+    """
+
+    f: F = "forward_kl"
+    alpha: float = 0.2
+    needs: ClassVar[frozenset[str]] = frozenset({"logp", "ref_logp", "mask"})
+
+    def __post_init__(self) -> None:
+        _check_f("Rehearse", self.f, self.alpha)
+
+    def __call__(self, b: Batch, /) -> Array:
+        xp, logp, ref_logp, mask = read("Rehearse", b, "logp", "ref_logp", "mask")
+        return mean_tokens(xp, generator(logp - ref_logp, self.f, self.alpha), mask)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from meritree.errors import BadInput
 from meritree.objectives._namespace import Array, Namespace
@@ -125,10 +125,13 @@ class ExternalMis:
         gamma: >= 0, 0 for no exploration factor (released: 0.5).
         uniform: U in (0, 1]; the released code has 1, the paper 1 / vocabulary, which allows
             weights near 4 / U instead of 4.
+        density: what divides pi: ``mixture``, or ``one``, the other strategy of the released code
+            (the ablation without multiple importance sampling; LUFFY's without its shaping).
     """
 
     gamma: float = 0.5
     uniform: float = 1.0
+    density: Literal["mixture", "one"] = "mixture"
     needs: ClassVar[frozenset[str]] = _RATIO | {"logp_sg", "source"}
 
     def __post_init__(self) -> None:
@@ -136,13 +139,16 @@ class ExternalMis:
         within("ExternalMis", 0.0, 1.0, uniform=self.uniform)
         if self.uniform == 0.0:
             raise BadInput("ExternalMis: uniform is 0; give a density, 1 or 1 / vocabulary")
+        if self.density not in ("mixture", "one"):
+            raise BadInput(f"ExternalMis: density is {self.density!r}; use 'mixture' or 'one'")
 
     def __call__(self, b: Batch, /) -> Array:
         xp, logp, logp_sg, old_logp, advantage, source = read(
             "ExternalMis", b, "logp", "logp_sg", "old_logp", "advantage", "source"
         )
-        mixture = 0.75 * xp.exp(old_logp) + 0.25 * self.uniform
-        weight = xp.exp(logp) / mixture
+        weight = xp.exp(logp)
+        if self.density == "mixture":
+            weight = weight / (0.75 * xp.exp(old_logp) + 0.25 * self.uniform)
         if self.gamma:
             weight = weight * xp.clip(1.0 - xp.exp(logp_sg), min=0.0) ** self.gamma
         external = (source == 1)[:, None]

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -100,7 +101,8 @@ def cache_folder() -> Path:
 def _key(recipe: Recipe) -> str:
     """Changes with the recipe, with the code of the laboratory and with PyTorch."""
     home = Path(__file__).parent
-    files = [home / f"{name}.py" for name in ("base", "model", recipe.task)]
+    made_of = getattr(import_module(f"meritree.align.lab.{recipe.task}"), "MADE_OF", ())
+    files = [home / f"{name}.py" for name in ("base", "model", recipe.task, *made_of)]
     trainer = ("data", "forward", "loop", "prefer", "sources")
     files += [home.parent / f"{name}.py" for name in trainer]
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
