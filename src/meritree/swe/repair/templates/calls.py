@@ -58,7 +58,10 @@ CONFUSABLE: tuple[tuple[str, ...], ...] = (
     ("utcnow", "now"),
     ("seconds", "total_seconds"),
 )
-_WRAPPERS = ("len", "list", "str", "int", "sorted", "set", "tuple", "dict", "bool", "float")
+_WRAPPERS = (
+    *("len", "list", "str", "int", "sorted", "set", "tuple", "reversed", "abs", "sum"),
+    *("dict", "bool", "float"),
+)
 _METHODS = ("lower", "strip", "copy", "items", "keys", "values")
 _VALUES = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp, ast.Constant)
 
@@ -138,6 +141,9 @@ def add_arg(site: Site) -> Iterator[Draft]:
         if len(node.args) > 3 or any(isinstance(each, ast.Starred) for each in node.args):
             continue
         given = {site.text(each) for each in node.args}
+        if _name(node.func) == "range" and len(node.args) == 1:
+            for start in ("1", "2", *site.variables(node)[:5]):
+                yield replace(node, f"range({start}, {site.text(node.args[0])})", 1.5)
         for name in site.variables(node)[:12]:
             if name not in given:
                 yield replace(node, call_text(site, node, added=name))
@@ -300,9 +306,9 @@ def or_default(site: Site) -> Iterator[Draft]:
     for node in site.expressions(ast.Name, ast.Attribute, ast.Call, ast.Subscript):
         if _movable(site, node) and not isinstance(site.source.parent(node), ast.BoolOp):
             text = site.source.fitted(node, OR)
-            defaults = ("0", "''", "None", "[]", "{}", "()", "b''")
+            defaults = ("0", "''", "None", "[]", "{}", "1", "()", "b''")
             for default in defaults:
-                yield replace(node, f"{text} or {default}", 0.2 if default == "()" else 0.4)
+                yield replace(node, f"{text} or {default}", 0.2 if default in ("()", "1") else 0.4)
 
 
 @template("await_missing", 0.8, ast.Call, ast.Await)
@@ -324,6 +330,9 @@ def sort_flags(site: Site) -> Iterator[Draft]:
         given = {each.arg for each in node.keywords}
         if name in ("sorted", "sort") and "reverse" not in given:
             yield replace(node, call_text(site, node, added="reverse=True"))
+        if name in ("min", "max") and len(node.args) == 1 and "default" not in given:
+            for text in ("0", "None"):
+                yield replace(node, call_text(site, node, added=f"default={text}"), 0.8)
         if name in ("sorted", "sort", "min", "max") and "key" not in given:
             for key in ("len", "str", "str.lower", "abs", "lambda x: x[0]", "lambda x: x[1]"):
                 yield replace(node, call_text(site, node, added=f"key={key}"), 0.4)

@@ -197,6 +197,14 @@ def _clauses(site: Site, test: ast.expr) -> Iterator[tuple[str, float]]:
         yield f"not {text}", 0.5
         yield f"{text} is None", 0.5
         yield f"{text} is not None", 0.6
+    items = site.scope(test).texts(
+        node for node in ast.walk(test) if isinstance(node, ast.Subscript)
+    )
+    for text in items[:4]:
+        yield f"{text} is None", 0.6
+        yield f"{text} is not None", 0.6
+        yield text, 0.3
+        yield f"not {text}", 0.3
     own = site.text(test)
     for condition in site.scope(test).conditions[:12]:
         if condition != own and condition not in names:

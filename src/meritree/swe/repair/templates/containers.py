@@ -54,6 +54,8 @@ def slice_ins(site: Site) -> Iterator[Draft]:
             if name != base:
                 yield replace(node, f"{base}[{name}:]", 0.5)
                 yield replace(node, f"{base}[:{name}]", 0.5)
+    for display in site.expressions(ast.ListComp):
+        yield replace(display, f"{site.text(display)}[::-1]", 0.4)
 
 
 @template("index_ins", 0.4, ast.expr)
@@ -152,6 +154,7 @@ def list_fill(site: Site) -> Iterator[Draft]:
             continue
         yield replace(node, "[0]", 0.8)
         yield replace(node, "[[]]", 0.6)
+        yield replace(node, "['']", 0.4)
         for name in site.variables(node)[:12]:
             yield replace(node, f"[{name}]")
             yield replace(node, name, 0.6)

@@ -50,6 +50,26 @@ def likeness(source: SourceFile, scope: Scope, node: ast.Name, name: str) -> flo
     return LIKE if own & other else UNLIKE
 
 
+_COUNTS = frozenset({"abs", "divmod", "int", "len", "max", "min", "ord", "pow", "round", "sum"})
+_NO_NUMBER = frozenset(
+    {"all", "any", "bytes", "chr", "dict", "enumerate", "isinstance", "iter", "list", "range"}
+    | {"repr", "reversed", "set", "sorted", "str", "tuple", "zip"}
+)
+
+
+def countability(source: SourceFile, scope: Scope, node: ast.expr) -> float:
+    """How likely an expression is a number, in (0, 1], as far as the syntax tells."""
+    if isinstance(node, ast.Name):
+        roles = roles_of(scope).get(node.id, set())
+        return 1.0 if NUMBER in roles else 0.7 if not roles else 0.1
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        return 1.0 if name in _COUNTS else 0.05 if name in _NO_NUMBER else 0.7
+    if isinstance(node, ast.Subscript):
+        return 0.1 if isinstance(node.slice, ast.Slice) else 0.8
+    return 0.8 if isinstance(node, ast.BinOp) else 0.6
+
+
 def roles_of(scope: Scope) -> dict[str, set[str]]:
     """Roles of every name of a function, remembered with its file."""
     source = scope.source
@@ -72,6 +92,25 @@ def roles_of(scope: Scope) -> dict[str, set[str]]:
     return roles
 
 
+def kinds_made(scope: Scope) -> dict[str, str]:
+    """Variables to which the function assigns a new set, list or other container, by its class."""
+    found: dict[str, str] = {}
+    for node in scope.nodes:
+        if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
+            continue
+        target, value = node.targets[0], node.value
+        kind = ""
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+            kind = value.func.id
+        elif isinstance(value, ast.List | ast.ListComp):
+            kind = "list"
+        elif isinstance(value, ast.Set | ast.SetComp):
+            kind = "set"
+        if isinstance(target, ast.Name) and kind in ("list", "set", "deque", "Counter"):
+            found.setdefault(target.id, kind)
+    return found
+
+
 def _made(value: ast.expr) -> str:
     if isinstance(value, _MAKES_CONTAINER):
         return CONTAINER
@@ -79,6 +118,9 @@ def _made(value: ast.expr) -> str:
         return CONTAINER
     if isinstance(value, ast.Constant) and type(value.value) in (int, float):
         return NUMBER
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        if value.func.id in ("set", "list", "dict", "deque", "tuple", "sorted", "Counter"):
+            return CONTAINER
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "len":
         return NUMBER
     return ""
@@ -104,6 +146,9 @@ def _role(source: SourceFile, node: ast.Name) -> str:
         if field == "comparators" and isinstance(parent.ops[0], ast.In | ast.NotIn):
             return CONTAINER
         return NUMBER if isinstance(parent.ops[0], _ORDERING) else ""
+    if isinstance(parent, ast.AugAssign) and field == "target":
+        value = parent.value
+        return NUMBER if isinstance(value, ast.Constant) and type(value.value) is int else ""
     if isinstance(parent, ast.BinOp):
         listed = isinstance(parent.left, _MAKES_CONTAINER) and isinstance(parent.op, ast.Add)
         return CONTAINER if listed else NUMBER

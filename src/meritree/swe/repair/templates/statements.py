@@ -160,15 +160,18 @@ def dedent(site: Site) -> Iterator[Draft]:
         parent = site.source.parent(statement)
         if not isinstance(parent, ast.If | ast.For | ast.While | ast.With):
             continue
-        plain = not getattr(parent, "orelse", []) and not site.source.is_elif(parent)
-        if not plain or parent.body[-1] is not statement or len(parent.body) < 2:
+        other = list(getattr(parent, "orelse", []))
+        suite = other or parent.body
+        if site.source.is_elif(parent) or suite[-1] is not statement or len(suite) < 2:
+            continue
+        if other and site.source.is_elif(other[0]):
             continue
         jumps = any(isinstance(each, ast.Break | ast.Continue) for each in ast.walk(statement))
         if jumps and isinstance(parent, ast.For | ast.While):
             continue  # outside its loop
         if site.source.own_lines(statement):
             shorter = copy.copy(parent)
-            shorter.body = parent.body[:-1]
+            setattr(shorter, "orelse" if other else "body", suite[:-1])
             swaps: dict[ast.AST, tuple[ast.AST, ...]] = {parent: (shorter, statement)}
             yield _moved(site, statement, site.source.indent(parent), swaps)
 
