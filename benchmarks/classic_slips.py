@@ -256,7 +256,11 @@ def main() -> None:
                 known[key] = [slip.kind, *place(program, slip, given.most)]
             else:
                 known[key] = asdict(measure(program, slip, given.seed))
-            shown = {k: v for k, v in known[key].items() if k != "first"} if isinstance(known[key], dict) else known[key]
+            shown = (
+                {k: v for k, v in known[key].items() if k != "first"}
+                if isinstance(known[key], dict)
+                else known[key]
+            )
             print(key, json.dumps(shown), flush=True)
             file.write_text(json.dumps(known, indent=1) + "\n")
     wanted = [known[f"{program.name}-{number}"] for program, _, number in slips]

@@ -193,7 +193,11 @@ def is_search_tree(tree, low=None, high=None):
     return is_search_tree(left, low, value) and is_search_tree(right, value, high)
 """,
         lambda r: (_search_tree(r) if r.random() < 0.6 else _tree(r, 2),),
-        ("wrong variable", "is_search_tree(right, value, high)", "is_search_tree(right, low, high)"),
+        (
+            "wrong variable",
+            "is_search_tree(right, value, high)",
+            "is_search_tree(right, low, high)",
+        ),
         ("wrong comparison", "value <= low", "value < low"),
         ("wrong constant", "        return True", "        return False"),
         ("wrong operator", "value) and is", "value) or is"),

@@ -222,7 +222,11 @@ def trapped(heights):
 """,
         lambda r: (_ints(r, 0, 6, 8),),
         ("off by one", "len(heights) - 1", "len(heights)"),
-        ("wrong variable", "water += high_right - heights[right]", "water += high_right - heights[left]"),
+        (
+            "wrong variable",
+            "water += high_right - heights[right]",
+            "water += high_right - heights[left]",
+        ),
         ("wrong operator", "right -= 1", "right += 1"),
         ("wrong comparison", "while left <= right", "while left < right"),
     ),

@@ -45,7 +45,9 @@ def decode_runs(text):
             count = ""
     return result
 """,
-        lambda r: ("".join(r.choice(["a", "b", "2", "3", "12c"]) for _ in range(r.randint(0, 5))) + "z",),
+        lambda r: (
+            "".join(r.choice(["a", "b", "2", "3", "12c"]) for _ in range(r.randint(0, 5))) + "z",
+        ),
         ("missing default", "int(count or 1)", "int(count)"),
         ("missing line", '\n            count = ""\n', "\n"),
         ("wrong operator", "count += letter", "count = letter"),
@@ -136,8 +138,14 @@ def simplify_path(path):
             parts.append(part)
     return "/" + "/".join(parts)
 """,
-        lambda r: ("/" + "/".join(r.choice(["a", "b", "..", ".", ""]) for _ in range(r.randint(0, 6))),),
-        ("missing condition", "            if parts:\n                parts.pop()", "            parts.pop()"),
+        lambda r: (
+            "/" + "/".join(r.choice(["a", "b", "..", ".", ""]) for _ in range(r.randint(0, 6))),
+        ),
+        (
+            "missing condition",
+            "            if parts:\n                parts.pop()",
+            "            parts.pop()",
+        ),
         ("missing condition", "elif part and part", "elif part"),
         ("wrong operator", 'part != "."', 'part == "."'),
         ("missing arithmetic", '"/" + "/".join(parts)', '"/".join(parts)'),
@@ -195,7 +203,9 @@ def parse_pairs(text):
     return pairs
 """,
         lambda r: (
-            ";".join(r.choice(["a=1", " b = 2", "", "c", "d=x=y "]) for _ in range(r.randint(0, 4))),
+            ";".join(
+                r.choice(["a=1", " b = 2", "", "c", "d=x=y "]) for _ in range(r.randint(0, 4))
+            ),
         ),
         ("wrong method", 'piece.partition("=")', 'piece.rpartition("=")'),
         ("missing condition", "        if not piece:\n            continue\n", ""),

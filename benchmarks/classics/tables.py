@@ -33,7 +33,13 @@ def grid_paths(grid):
                 paths[i][j] = above + before
     return paths[-1][-1]
 """,
-        lambda r: ([[int(r.random() < 0.15) for _ in range(w)] for w in [r.randint(1, 4)] for _ in range(4)],),
+        lambda r: (
+            [
+                [int(r.random() < 0.15) for _ in range(w)]
+                for w in [r.randint(1, 4)]
+                for _ in range(4)
+            ],
+        ),
         ("wrong operator", "i == 0 and j == 0", "i == 0 or j == 0"),
         ("off by one", "paths[i][j - 1] if", "paths[i][j] if"),
         ("wrong variable", "if j > 0 else 0", "if i > 0 else 0"),
@@ -214,7 +220,11 @@ def move_zeros(rows):
         lambda r: (_matrix(r, 0, 2),),
         ("wrong operator", "value != 0", "value == 0"),
         ("wrong operator", "[0] * (len", "[0] + (len"),
-        ("swapped operands", "kept + [0] * (len(row) - len(kept))", "[0] * (len(row) - len(kept)) + kept"),
+        (
+            "swapped operands",
+            "kept + [0] * (len(row) - len(kept))",
+            "[0] * (len(row) - len(kept)) + kept",
+        ),
         ("missing index", "len(row) - len(kept)", "len(rows) - len(kept)"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Templates for what small algorithms lack: a visited mark, a bound, a clause that compares, a term.
+"""Templates for what small algorithms lack: a visited mark, a bound, a comparison, a term.
 
 What fits where is read off the syntax (`roles`); nothing is run.
 """
@@ -65,7 +65,7 @@ def ins_member(site: Site) -> Iterator[Draft]:
 
 @template("ins_update", 0.8, ast.stmt)
 def ins_update(site: Site) -> Iterator[Draft]:
-    """``v += w``, ``v -= w`` or ``v = w`` of numbers at the end of a suite or before a statement."""
+    """``v += w``, ``v -= w`` or ``v = w`` of numbers, before a statement or at a suite's end."""
     for statement in site.statements(*_ANY):
         names = _of_kind(site, statement, NUMBER, 6)
         stored = {n.id for n in site.scope(statement).nodes if _stored(n)}
@@ -140,7 +140,9 @@ def piece_ins(site: Site) -> Iterator[Draft]:
         joined = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add)
         kept = isinstance(
             parent, ast.Assign | ast.Return | ast.Yield | ast.YieldFrom | ast.AugAssign
-        ) or (isinstance(parent, ast.Call | ast.ListComp) and site.source.link(node).field != "func")
+        ) or (
+            isinstance(parent, ast.Call | ast.ListComp) and site.source.link(node).field != "func"
+        )
         if not (joined or kept):
             continue
         own = site.source.fitted(node, ARITH)
@@ -259,11 +261,10 @@ def exchange(site: Site) -> Iterator[Draft]:
     """The two sides of an assignment of one name to another exchanged."""
     for statement in site.statements(ast.Assign):
         places = (ast.Name, ast.Subscript, ast.Attribute)
-        if len(statement.targets) == 1 and isinstance(statement.targets[0], places):
-            if isinstance(statement.value, places):
-                text = f"{site.text(statement.value)} = {site.text(statement.targets[0])}"
-                yield rewrite(statement, (0, text), size=1.0)
-
+        sides = (statement.targets[0], statement.value)
+        if len(statement.targets) == 1 and all(isinstance(each, places) for each in sides):
+            text = f"{site.text(sides[1])} = {site.text(sides[0])}"
+            yield rewrite(statement, (0, text), size=1.0)
 
 
 @template("swap_names", 0.8, ast.stmt)

@@ -25,6 +25,10 @@ _MAKES_CONTAINER = (
     ast.SetComp,
     ast.Tuple,
 )
+_MADE_BY = {
+    **dict.fromkeys(("set", "list", "dict", "deque", "tuple", "sorted", "Counter"), CONTAINER),
+    "len": NUMBER,
+}
 _ORDERING = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
@@ -119,10 +123,7 @@ def _made(value: ast.expr) -> str:
     if isinstance(value, ast.Constant) and type(value.value) in (int, float):
         return NUMBER
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-        if value.func.id in ("set", "list", "dict", "deque", "tuple", "sorted", "Counter"):
-            return CONTAINER
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "len":
-        return NUMBER
+        return _MADE_BY.get(value.func.id, "")
     return ""
 
 
