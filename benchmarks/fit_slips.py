@@ -1,7 +1,10 @@
-"""Fit the repair policy's template weights to slips in small algorithms, and to injected faults.
+"""Fit the repair policy's template weights to slips in small algorithms and other known fixes.
 
-    python benchmarks/fit_slips.py --report OUT.json [--tasks TASKS.json] [--work DIR]
-        [--table OUT.json]
+    python benchmarks/fit_slips.py --report OUT.json [--tasks TASKS.json] [--cases CASES.json]
+        [--work DIR] [--table OUT.json]
+
+TASKS are injected faults (of the repair bench), CASES real fixes (of the histories bench, of which
+only the part `dev` is read).
 
 Like `fit_priors.py`, but no test is run: the function with the slip is taken as known and all its
 lines as equally suspicious, which takes a fraction of a second a slip. The report says at which
@@ -22,11 +25,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from classics import PROGRAMS, Program, Slip
 from scipy.optimize import minimize
 
+from meritree.bench.history_cases import git, load_cases, show
 from meritree.bench.reach import Target
 from meritree.errors import MeritreeError
 from meritree.swe.edits import Splice, apply_splices
@@ -45,7 +50,7 @@ HAND = {name: each.weight for name, each in TEMPLATES.items()}
 LEAST, MOST = 2.0, 6.0  # a weight falls and rises at most by these factors
 STRENGTH = 0.002
 SHARE = 0.1  # of the wrong edits of a slip that the fit sees (each counts 1 / SHARE)
-INJECTED = 0.5  # what all injected faults weigh together, against all slips
+WEIGHTS = (1.0, 0.5, 0.5)  # what all slips, all injected faults and all real fixes weigh together
 _QUOTES = str.maketrans("<'", '>"', " ()\n\t")
 
 
@@ -238,6 +243,24 @@ def _of_target(
     )
 
 
+def of_cases(path: Path) -> Iterator[Choice]:
+    """All edits of the functions that real fixes changed."""
+    for case in load_cases(path):
+        repo = Path(case.repo)
+        if case.part != "dev":
+            continue
+        names = git(repo, "ls-tree", "-r", "--name-only", "-z", case.parent).split("\0")
+        sources = {
+            name: show(repo, f"{case.parent}:{name}").decode("utf-8", "replace")
+            for name in names
+            if name.endswith(".py") and is_subject_path(name)
+        }
+        before, after = case.buggy_text(), case.developer_text()
+        target = Target(before, after)
+        if not target.added_only:
+            yield _of_target(case.name, case.source, before, target, sources, after)
+
+
 # ---- the model: log w of a template + power x prior - fall x place, as in `queue.Schedule`
 
 
@@ -302,31 +325,36 @@ def counts(places: Sequence[int]) -> dict[str, int]:
     return {"faults": len(places), **found, "one edit mends it": sum(p > 0 for p in places)}
 
 
-def held_out(
-    slips: Sequence[Choice], injected: Sequence[Choice], start: np.ndarray, schedule: Schedule
-) -> list[int]:
+Groups = tuple[list[Choice], list[Choice], list[Choice]]
+
+
+def fitted(groups: Groups, start: np.ndarray, schedule: Schedule) -> np.ndarray:
+    """A fit to slips, injected faults and real fixes."""
+    pairs = [(thinned(each), weight) for each, weight in zip(groups, WEIGHTS, strict=True) if each]
+    return fit(pairs, start, schedule)
+
+
+def held_out(groups: Groups, start: np.ndarray, schedule: Schedule) -> list[int]:
     """Places of the slips of each half of the programs, by a fit to the other half."""
+    slips, injected, real = groups
     names = sorted({choice.name for choice in slips})
     found = []
     for half in (0, 1):
         known = [c for c in slips if names.index(c.name) % 2 != half]
-        groups = [(thinned(known), 1.0)]
-        if injected:
-            groups.append((thinned(injected), INJECTED))
-        weights = fit(groups, start, schedule)
+        weights = fitted((known, injected, real), start, schedule)
         new = [c for c in slips if names.index(c.name) % 2 == half]
         found += [place(choice, weights, schedule) for choice in new]
     return found
 
 
-def collected(work: Path | None, tasks: Path | None) -> tuple[list[Choice], list[Choice]]:
-    """Choices of all slips and of the tasks; kept in ``work``."""
+def collected(work: Path | None, tasks: Path | None, cases: Path | None) -> Groups:
+    """Choices of all slips, tasks and cases; kept in ``work``."""
     file = work / "choices.pickle" if work else None
     if file and file.exists():
-        known: tuple[list[Choice], list[Choice]] = pickle.loads(file.read_bytes())
+        known: Groups = pickle.loads(file.read_bytes())
         return known
     slips = [of_slip(each, slip) for each in PROGRAMS.values() for slip in each.slips]
-    found = slips, list(of_tasks(tasks)) if tasks else []
+    found = slips, list(of_tasks(tasks)) if tasks else [], list(of_cases(cases)) if cases else []
     if file and work:
         work.mkdir(parents=True, exist_ok=True)
         file.write_bytes(pickle.dumps(found))
@@ -337,28 +365,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--tasks", type=Path, help="task list of the repair bench")
+    add("--cases", type=Path, help="case list of the histories bench")
     add("--work", type=Path, help="a folder for what was collected")
     add("--report", type=Path, required=True, help="figures to write")
     add("--table", type=Path, help="prior table to write; without it nothing is fitted")
     given = parser.parse_args()
-    slips, injected = collected(given.work, given.tasks)
+    groups = collected(given.work, given.tasks, given.cases)
     table, schedule = shipped(HAND), Schedule()
     weights = np.log([table.weights.get(name, table.default) for name in NAMES])
-    now = [place(choice, weights, schedule) for choice in slips]
-    report = {"templates": len(NAMES), "table": table.source, "slips": counts(now)}
-    if injected:
-        report["injected"] = counts([place(c, weights, schedule) for c in injected])
+    report: dict[str, Any] = {"templates": len(NAMES), "table": table.source}
+    for name, choices in zip(("slips", "injected", "real fixes"), groups, strict=True):
+        if choices:
+            report[name] = counts([place(choice, weights, schedule) for choice in choices])
     if given.table:
         start = (weights + np.log([HAND[name] for name in NAMES])) / 2
-        report["slips of programs that the fit has not seen"] = counts(
-            held_out(slips, injected, start, schedule)
-        )
-        groups = [(thinned(slips), 1.0), *([(thinned(injected), INJECTED)] if injected else [])]
-        x = fit(groups, start, schedule)
-        plain = {name: round(math.exp(w), 4) for name, w in zip(NAMES, x, strict=True)}
-        words = f"{table.source}; fitted to {len(slips)} slips and {len(injected)} injected faults"
-        fitted: PriorTable = replace(table, weights=plain, source=words)
-        given.table.write_text(fitted.to_json() + "\n", encoding="utf-8")
+        unseen = held_out(groups, start, schedule)
+        report["slips of programs that the fit has not seen"] = counts(unseen)
+        found = fitted(groups, start, schedule)
+        plain = {name: round(math.exp(w), 4) for name, w in zip(NAMES, found, strict=True)}
+        sizes = "{} slips, {} injected faults, {} real fixes".format(*map(len, groups))
+        made: PriorTable = replace(table, weights=plain, source=f"{table.source}; {sizes}")
+        given.table.write_text(made.to_json() + "\n", encoding="utf-8")
     given.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
 

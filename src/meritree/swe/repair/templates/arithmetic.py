@@ -196,14 +196,16 @@ def minmax(site: Site) -> Iterator[Draft]:
             continue
         text = site.text(node)
         sure = countability(site.source, site.scope(node), node)
+        roles = roles_of(site.scope(node))
         # An absolute value is one of a difference.
         difference = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
         yield replace(node, f"max(0, {text})", 0.6 * sure)
         yield replace(node, f"abs({text})", (0.9 if difference else 0.3) * sure)
         for name in site.variables(node)[:6]:
             if name != text:
-                yield replace(node, f"max({name}, {text})", 0.4 * sure)
-                yield replace(node, f"min({name}, {text})", 0.4 * sure)
+                number = sure * (1.0 if NUMBER in roles.get(name, {NUMBER}) else 0.2)
+                yield replace(node, f"max({name}, {text})", 0.4 * number)
+                yield replace(node, f"min({name}, {text})", 0.4 * number)
         for other in site.scope(node).small.get(ast.Subscript, ())[:5]:
             if other not in text and ":" not in other:
                 yield replace(node, f"max({other}, {text})", 0.3 * sure)

@@ -11,6 +11,7 @@ from meritree.swe.repair.installed import installed_signature
 from meritree.swe.repair.signatures import Signature, stdlib_signature
 from meritree.swe.repair.templates.base import Site, template
 from meritree.swe.repair.templates.draft import Draft, Replace, replace
+from meritree.swe.repair.templates.roles import CONTAINER, NUMBER, fits, kind
 
 CONFUSABLE: tuple[tuple[str, ...], ...] = (
     ("any", "all"),
@@ -62,6 +63,7 @@ _WRAPPERS = (
     *("len", "list", "str", "int", "sorted", "set", "tuple", "reversed", "abs", "sum"),
     *("dict", "bool", "float"),
 )
+_OF_CONTAINERS = ("len", "list", "sorted", "set", "tuple", "reversed", "sum", "dict")
 _METHODS = ("lower", "strip", "copy", "items", "keys", "values")
 _VALUES = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp, ast.Constant)
 
@@ -249,9 +251,19 @@ def wrap_call(site: Site) -> Iterator[Draft]:
         callables = dict.fromkeys((*_WRAPPERS, *site.scope(node).called[:8], *own[:8]))
         outer = site.source.parent(node)
         around = _name(outer.func) if isinstance(outer, ast.Call) else ""
+        found = kind(site.source, site.scope(node), node)
         for name in callables:
             if name != around:
-                yield replace(node, f"{name}({site.text(node)})", 0.3)
+                yield replace(node, f"{name}({site.text(node)})", 0.3 * _takes(name, found))
+
+
+def _takes(name: str, found: str) -> float:
+    """How well a function goes with an argument of a kind."""
+    if found == NUMBER:
+        return 0.05 if name in _OF_CONTAINERS else 1.0
+    if found == CONTAINER:
+        return 0.05 if name in ("abs", "int", "float") else 1.0
+    return 0.6 if name in ("dict", "bool", "float") else 1.0
 
 
 def _movable(site: Site, node: ast.expr) -> bool:
@@ -270,10 +282,11 @@ def method_wrap(site: Site) -> Iterator[Draft]:
         if not _movable(site, node):
             continue
         base = site.source.fitted(node, ATOM)
+        sure = fits(site.source, site.scope(node), node, CONTAINER, 0.05)
         for name in _METHODS:
-            yield replace(node, f"{base}.{name}()", 0.25)
+            yield replace(node, f"{base}.{name}()", 0.25 * sure)
         for text in _constant_methods(site):
-            yield replace(node, f"{base}.{text}", 0.15)
+            yield replace(node, f"{base}.{text}", 0.15 * sure)
 
 
 def _constant_methods(site: Site) -> tuple[str, ...]:
@@ -307,8 +320,11 @@ def or_default(site: Site) -> Iterator[Draft]:
         if _movable(site, node) and not isinstance(site.source.parent(node), ast.BoolOp):
             text = site.source.fitted(node, OR)
             defaults = ("0", "''", "None", "[]", "{}", "1", "()", "b''")
+            sure = fits(site.source, site.scope(node), node, CONTAINER)
             for default in defaults:
-                yield replace(node, f"{text} or {default}", 0.2 if default in ("()", "1") else 0.4)
+                prior = 0.2 if default in ("()", "1") else 0.4
+                weight = 1.0 if default in ("0", "1", "None") else sure
+                yield replace(node, f"{text} or {default}", prior * weight)
 
 
 @template("await_missing", 0.8, ast.Call, ast.Await)

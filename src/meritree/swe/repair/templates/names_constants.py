@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from meritree.swe.repair.ast_text import literal
 from meritree.swe.repair.templates.base import Site, is_test, template
 from meritree.swe.repair.templates.draft import Draft, replace
-from meritree.swe.repair.templates.roles import NUMBER, likeness, roles_of
+from meritree.swe.repair.templates.roles import NUMBER, kind, likeness, roles_of
 from meritree.swe.repair.templates.scope import size
 
 _SIMPLE = (ast.Name, ast.Constant)
@@ -167,10 +167,11 @@ def const_var(site: Site) -> Iterator[Draft]:
             continue
         prior = 0.7 if not isinstance(node.value, str | bytes) else 0.3
         names = site.variables(node)[:16]
+        roles = roles_of(site.scope(node))
         for rank, name in enumerate(names):
-            yield replace(node, name, prior if rank < 8 else prior * 0.7)
+            other = type(node.value) is int and NUMBER not in roles.get(name, {NUMBER})
+            yield replace(node, name, prior * (1.0 if rank < 8 else 0.7) * (0.3 if other else 1.0))
         if type(node.value) is int:
-            roles = roles_of(site.scope(node))
             for name in [each for each in names if NUMBER not in roles.get(each, ())][:6]:
                 yield replace(node, f"len({name})", 0.4)
 
@@ -231,8 +232,11 @@ def expr_to_var(site: Site) -> Iterator[Draft]:
         if size(node, 32) > 30 or _called(site, node):
             continue
         prior = 0.1 if is_test(site.source, node) else 0.5
+        scope = site.scope(node)
+        roles, found = roles_of(scope), kind(site.source, scope, node)
         for name in site.variables(node)[:16]:
-            yield replace(node, name, prior)
+            other = found and found not in roles.get(name, {found})
+            yield replace(node, name, prior * (0.3 if other else 1.0))
 
 
 @template("ingredient", 1, ast.expr)

@@ -25,6 +25,11 @@ _MAKES_CONTAINER = (
     ast.SetComp,
     ast.Tuple,
 )
+_OF_CONTAINERS = frozenset(
+    {"add", "append", "appendleft", "extend", "get", "insert", "items", "join", "keys", "pop"}
+    | {"popleft", "remove", "setdefault", "sort", "split", "startswith", "strip", "update"}
+    | {"values", "isalpha", "isdigit", "lower", "upper", "index", "count", "find"}
+)
 _MADE_BY = {
     **dict.fromkeys(("set", "list", "dict", "deque", "tuple", "sorted", "Counter"), CONTAINER),
     "len": NUMBER,
@@ -61,6 +66,40 @@ _NO_NUMBER = frozenset(
 )
 
 
+def kind(source: SourceFile, scope: Scope, node: ast.expr) -> str:
+    """`NUMBER` or `CONTAINER` where the syntax leaves little doubt, else empty."""
+    if isinstance(node, ast.Name):
+        roles = roles_of(scope).get(node.id, set())
+        return next(iter(roles)) if len(roles) == 1 else ""
+    if isinstance(node, ast.Constant):
+        return NUMBER if type(node.value) in (int, float) else ""
+    if isinstance(node, ast.BinOp):
+        sides = {kind(source, scope, node.left), kind(source, scope, node.right)}
+        if CONTAINER in sides:
+            return CONTAINER
+        return NUMBER if NUMBER in sides and not isinstance(node.op, ast.Add) else ""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        return NUMBER if name in _COUNTS else CONTAINER if name in _NO_NUMBER else ""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+        return CONTAINER
+    return CONTAINER if isinstance(node, (*_MAKES_CONTAINER, ast.JoinedStr)) else ""
+
+
+def fits(
+    source: SourceFile, scope: Scope, node: ast.expr, wanted: str, other: float = 0.1
+) -> float:
+    """1 where an expression may be ``wanted`` (a kind), ``other`` where it is the other one."""
+    found = kind(source, scope, node)
+    return other if found and found != wanted else 1.0
+
+
+def alike(scope: Scope, first: str, second: str, other: float = 0.3) -> float:
+    """1 where two variables may be of one kind, ``other`` where they are not."""
+    one, two = roles_of(scope).get(first, set()), roles_of(scope).get(second, set())
+    return 1.0 if not one or not two or one & two else other
+
+
 def countability(source: SourceFile, scope: Scope, node: ast.expr) -> float:
     """How likely an expression is a number, in (0, 1], as far as the syntax tells."""
     if isinstance(node, ast.Name):
@@ -87,6 +126,9 @@ def roles_of(scope: Scope) -> dict[str, set[str]]:
             role = _role(source, node)
             if role:
                 roles.setdefault(node.id, set()).add(role)
+        elif isinstance(node, ast.For | ast.comprehension):
+            for name in _counters(node):
+                roles.setdefault(name, set()).add(NUMBER)
         elif isinstance(node, ast.Assign):
             made = _made(node.value)
             for target in node.targets if made else ():
@@ -94,6 +136,18 @@ def roles_of(scope: Scope) -> dict[str, set[str]]:
                     roles.setdefault(target.id, set()).add(made)
     source.memo[key] = roles
     return roles
+
+
+def _counters(loop: ast.For | ast.comprehension) -> list[str]:
+    """Names that a loop makes numbers: over ``range``, or the first ones of ``enumerate``."""
+    source, target = loop.iter, loop.target
+    if not (isinstance(source, ast.Call) and isinstance(source.func, ast.Name)):
+        return []
+    if source.func.id == "enumerate" and isinstance(target, ast.Tuple):
+        target = target.elts[0]
+    elif source.func.id != "range":
+        return []
+    return [target.id] if isinstance(target, ast.Name) else []
 
 
 def kinds_made(scope: Scope) -> dict[str, str]:
@@ -136,6 +190,8 @@ def _role(source: SourceFile, node: ast.Name) -> str:
         return CONTAINER if field == "value" else ""  # an index or a key
     if isinstance(parent, ast.Slice):
         return NUMBER
+    if isinstance(parent, ast.Attribute):
+        return CONTAINER if parent.attr in _OF_CONTAINERS else ""
     if isinstance(parent, ast.Call):
         function = parent.func
         if field == "args" and isinstance(function, ast.Name):
