@@ -68,7 +68,8 @@ def ins_update(site: Site) -> Iterator[Draft]:
     """``v += w``, ``v -= w`` or ``v = w`` of numbers, before a statement or at a suite's end."""
     for statement in site.statements(*_ANY):
         names = _of_kind(site, statement, NUMBER, 6)
-        stored = {n.id for n in site.scope(statement).nodes if _stored(n)}
+        bound = (n for n in site.scope(statement).nodes if isinstance(n, ast.Name))
+        stored = {name.id for name in bound if isinstance(name.ctx, ast.Store)}
         last = site.source.siblings(statement)[-1] is statement and isinstance(
             statement, (*_SIMPLE, ast.If)
         )
@@ -83,10 +84,6 @@ def ins_update(site: Site) -> Iterator[Draft]:
                         yield after(statement, line, prior=prior * share)
                     if operator != "=":
                         yield before(statement, line, prior=prior * 0.7 * share)
-
-
-def _stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 @template("extreme_of", 1.0, ast.Assign)
