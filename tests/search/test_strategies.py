@@ -131,6 +131,21 @@ def test_best_first_gives_the_root_its_share_of_the_expansions() -> None:
     assert len(set(nodes)) > 1
 
 
+@pytest.mark.parametrize(("value", "first_steps"), [(0.4, range(32, 36)), (0.9, range(20, 24))])
+def test_the_root_gives_up_part_of_its_share_to_a_state_that_is_half_way(
+    value: float, first_steps: range
+) -> None:
+    engine = SearchTree(make_strategy("best-first", root_share=0.8))
+    engine.start("root", Estimate(0.1), next_prior=0.1)
+    nodes = []
+    for key in range(40):
+        ticket = engine.ask()
+        assert ticket is not None
+        nodes.append(ticket.node)
+        engine.tell(ticket, Child(key, None, Estimate(value), prior=1.0, next_prior=0.1))
+    assert nodes.count(0) in first_steps
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_spends_its_whole_budget_where_most_states_are_dead_ends(

@@ -7,24 +7,31 @@ import math
 from meritree.search.scheduling import Scheduler
 from meritree.search.tree import Node, Tree
 
+HALF_WAY = 0.5
+LATER = 0.5
+
 
 class RootShare:
     """Every 1/share-th question is answered by the root, the others by another schedule.
 
-    A function of the ticket's number alone, so a resumed search takes the same turns.
+    Once the state that the other schedule chooses has covered ``HALF_WAY`` of the root's way to
+    the value 1, the root gets at most ``LATER``: such a state deserves second steps, others seldom
+    do. A function of the tree and the ticket's number, so a resumed search takes the same turns.
     """
 
     def __init__(self, tree: Tree, inner: Scheduler, share: float) -> None:
         self._tree = tree
         self.inner = inner
-        self._share = share
+        self._shares = (share, min(share, LATER))
         self.reads_subtrees = inner.reads_subtrees
         self.virtual_loss = inner.virtual_loss
 
     def next(self, ticket: int) -> Node | None:
-        turn = math.floor((ticket + 1) * self._share) > math.floor(ticket * self._share)
-        root = self._tree.raw[0]
-        return root if turn and root.expandable else self.inner.next(ticket)
+        root, chosen = self._tree.raw[0], self.inner.next(ticket)
+        gained = 0.0 if chosen is None else chosen.own - root.own
+        share = self._shares[gained >= HALF_WAY * (1.0 - root.own)]
+        turn = math.floor((ticket + 1) * share) > math.floor(ticket * share)
+        return root if turn and root.expandable else chosen
 
     def added(self, node: Node) -> None:
         self.inner.added(node)

@@ -147,7 +147,8 @@ class BestFirst:
             value for being less probable (the order of Levin tree search, Orseau et al. 2018,
             when values are equal).
         root_share: share of the expansions, in [0, 1], that the root gets whatever its rank, so
-            that one child which looks good cannot keep all other first steps from being tried.
+            that one child which looks good cannot keep all other first steps from being tried;
+            at most a half once a state is half-way from the root's value to 1.
     """
 
     prior_weight: float = 0.0

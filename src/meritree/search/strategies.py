@@ -45,7 +45,7 @@ def best_first(
     prior_weight: float = 0.03,
     tolerance: float = 0.05,
     path_prior: bool = True,
-    root_share: float = 0.5,
+    root_share: float = 0.8,
     max_depth: int | None = None,
 ) -> Strategy:
     """The state of highest value, falling as its edits become improbable; the default of `fix`."""

@@ -159,6 +159,17 @@ CASES: list[tuple[str, str, int, str, str]] = [
     ("pass_attributes", "class A:\n    a = b = 1\n    c = 2\n    def f(self):\n        g(a=self.a)\n", 5, "g(a=self.a)", "g(a=self.a, c=self.c)"),
     ("self_part", "class A:\n    def f(self):\n        self.x = 1\n        g(self)\n", 4, "g(self)", "g(self.x)"),
     ("clause_again", "def f(a):\n    if a == 'x':\n        pass\n", 2, "a == 'x'", "a == 'x' or a == 'from_test'"),
+    ("ins_member", "def f(a):\n    seen = set()\n    g(a)\n    return seen\n", 3, "    g(a)", "    seen.add(a)\n    g(a)"),
+    ("ins_update", "def f(a, b):\n    b = b + 1\n    while a > b:\n        g(a)\n", 4, "g(a)\n", "g(a)\n        b -= a\n"),
+    ("extreme_of", "def f(a, b):\n    b = a + 1\n", 2, "b = a + 1", "b = max(b, a + 1)"),
+    ("term_ins", "def f(a, b):\n    return a[b]\n", 2, "a[b]", "a[1 - b]"),
+    ("piece_ins", "def f(a, b):\n    yield b\n", 2, "yield b", "yield [a] + b"),
+    ("cond_compare", "def f(a, b):\n    while a[b] > a[b - 1]:\n        b -= 1\n", 2, "while a", "while b > 0 and a"),
+    ("filter_ins", "def f(a, seen):\n    b = 1 in seen\n    return all(g(x) for x in a)\n", 3, "in a)", "in a if x not in seen)"),
+    ("flat_sum", "def f(a, b):\n    return a + b // 2\n", 2, "a + b // 2", "(a + b) // 2"),
+    ("exchange", "def f(a, b):\n    a = b\n", 2, "a = b", "b = a"),
+    ("swap_names", "def f(a, i, j):\n    return a[i][j]\n", 2, "a[i][j]", "a[j][i]"),
+    ("else_add", "def f(a, b):\n    for c in a:\n        if c:\n            b.append(c + 1)\n", 3, "1)\n", "1)\n        else:\n            b.append(c)\n"),
     ("call_with", "def f(g):\n    return map(lambda a, b: g, [1])\n", 2, "g, [1]", "g(a, b), [1]"),
 ]  # fmt: skip
 

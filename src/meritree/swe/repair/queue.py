@@ -32,8 +32,8 @@ class Schedule:
     ``(prior_k / prior_0) ** power * (1 + k / wide) ** -fall``; the n-th edit taken from a
     line is worth ``(1 + n / line_wide) ** -line_fall`` of the first.
 
-    ``power`` was fitted with the weights (benchmarks/fit_priors.py). The likelihood would have
-    ``fall`` at 1.1; the right edits of wide templates come earlier at 0.5, the others no later.
+    The likelihood would have ``fall`` at 0.9 and ``power`` at 1.4 (benchmarks/fit_slips.py); at 0.5
+    and 1 as many right edits come within 200 and 1000 places, and wide templates come earlier.
 
     Attributes:
         fall: 0 lets wide templates flood a line, 1 makes their total grow like a logarithm.
@@ -44,7 +44,7 @@ class Schedule:
 
     fall: float = 0.5
     wide: float = 1.0
-    power: float = 0.75
+    power: float = 1.0
     line_fall: float = 0.0
     line_wide: float = 8.0
 

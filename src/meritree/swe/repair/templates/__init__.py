@@ -22,6 +22,7 @@ from meritree.swe.repair.templates import (
     definitions,
     donors,
     guards,
+    missing,
     names_constants,
     raising,
     rich_guards,
@@ -56,6 +57,7 @@ FAMILIES = (
     strings,
     wrapping,
     donors,
+    missing,
 )
 
 

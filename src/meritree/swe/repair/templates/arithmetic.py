@@ -18,6 +18,7 @@ from meritree.swe.repair.ast_text import (
 from meritree.swe.repair.templates.base import Site, is_test, template
 from meritree.swe.repair.templates.comparison_logic import with_operator
 from meritree.swe.repair.templates.draft import Draft, Replace, replace, rewrite
+from meritree.swe.repair.templates.roles import NUMBER, countability, roles_of
 
 FAMILIES: tuple[tuple[str, ...], ...] = (
     ("+", "-", "*", "//", "/", "%", "**"),
@@ -92,9 +93,10 @@ def aug_op(site: Site) -> Iterator[Draft]:
 def off_by_one(site: Site) -> Iterator[Draft]:
     """One more or one less than an expression that may be a number."""
     for node in site.expressions(ast.expr):
-        if not _countable(site, node):
+        if not countable(site, node) or _moved_already(site, node):
             continue
         prior = 1.5 if _counting_place(site, node) else 0.8
+        prior *= countability(site.source, site.scope(node), node)
         text = site.source.fitted(node, ARITH)
         if _ends_in_one(node):
             assert isinstance(node, ast.BinOp)
@@ -118,7 +120,13 @@ def _ends_in_one(node: ast.expr) -> bool:
     )
 
 
-def _countable(site: Site, node: ast.expr) -> bool:
+def _moved_already(site: Site, node: ast.expr) -> bool:
+    """``x`` in ``x + 1``: what is added to it is changed there."""
+    parent = site.source.parent(node)
+    return isinstance(parent, ast.expr) and _ends_in_one(parent)
+
+
+def countable(site: Site, node: ast.expr) -> bool:
     """Whether adding one to ``node`` could make sense where it stands."""
     parent = site.source.parent(node)
     negated = isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not)
@@ -134,8 +142,6 @@ def _countable(site: Site, node: ast.expr) -> bool:
     if isinstance(link.parent, ast.For | ast.comprehension | ast.Raise | ast.ClassDef):
         return False
     if isinstance(link.parent, ast.Subscript) and link.field == "value":
-        return False
-    if isinstance(link.parent, ast.BinOp) and _ends_in_one(link.parent):
         return False
     return not (isinstance(node, ast.BinOp) and _formats(node))
 
@@ -153,21 +159,26 @@ def _counting_place(site: Site, node: ast.expr) -> bool:
 def arith_ins(site: Site) -> Iterator[Draft]:
     """A variable added to, subtracted from or multiplied with an expression."""
     for node in site.expressions(ast.Name, ast.Call, ast.Subscript, ast.Attribute, ast.BinOp):
-        if not _countable(site, node):
+        if not countable(site, node) or _moved_already(site, node):
             continue
         text = site.source.fitted(node, ARITH)
         factor = site.source.fitted(node, TERM)
         base = site.source.fitted(node, POWER + 1)
         own = site.text(node)
+        sure = countability(site.source, site.scope(node), node)
+        roles = roles_of(site.scope(node))
         for name in site.variables(node)[:_NEAR_VARIABLES]:
             if name == own:
                 continue
-            yield replace(node, f"{text} - {name}", 0.5)
-            yield replace(node, f"{text} + {name}", 0.5)
-            yield replace(node, f"{name} + {text if '-' not in text else factor}", 0.4)
-            yield replace(node, f"{factor} * {name}", 0.2)
-        yield replace(node, f"{base} ** 2", 0.3)
-        yield replace(node, f"{factor} * 2", 0.2)
+            number = sure * (1.0 if NUMBER in roles.get(name, {NUMBER}) else 0.2)
+            yield replace(node, f"{text} - {name}", 0.5 * number)
+            yield replace(node, f"{text} + {name}", 0.5 * max(number, 0.4))
+            # The same for numbers, not for texts and lists.
+            other = 0.15 if number >= 0.7 else 0.3
+            yield replace(node, f"{name} + {text if '-' not in text else factor}", other)
+            yield replace(node, f"{factor} * {name}", 0.2 * number)
+        yield replace(node, f"{base} ** 2", 0.3 * sure)
+        yield replace(node, f"{factor} * 2", 0.2 * sure)
     for array in site.expressions(ast.List, ast.ListComp):
         link = site.source.link(array)
         if isinstance(link.parent, ast.BinOp | ast.For | ast.comprehension):
@@ -181,15 +192,24 @@ def arith_ins(site: Site) -> Iterator[Draft]:
 def minmax(site: Site) -> Iterator[Draft]:
     """An expression bounded by a variable or by zero, or its absolute value."""
     for node in site.expressions(ast.Name, ast.Call, ast.Subscript, ast.Attribute, ast.BinOp):
-        if not _countable(site, node):
+        if not countable(site, node):
             continue
         text = site.text(node)
-        yield replace(node, f"max(0, {text})", 0.6)
-        yield replace(node, f"abs({text})", 0.5)
+        sure = countability(site.source, site.scope(node), node)
+        roles = roles_of(site.scope(node))
+        # An absolute value is one of a difference.
+        difference = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
+        yield replace(node, f"max(0, {text})", 0.6 * sure)
+        yield replace(node, f"abs({text})", (0.9 if difference else 0.3) * sure)
         for name in site.variables(node)[:6]:
             if name != text:
-                yield replace(node, f"max({name}, {text})", 0.4)
-                yield replace(node, f"min({name}, {text})", 0.4)
+                number = sure * (1.0 if NUMBER in roles.get(name, {NUMBER}) else 0.2)
+                yield replace(node, f"max({name}, {text})", 0.4 * number)
+                yield replace(node, f"min({name}, {text})", 0.4 * number)
+        for other in site.scope(node).small.get(ast.Subscript, ())[:5]:
+            if other not in text and ":" not in other:
+                yield replace(node, f"max({other}, {text})", 0.3 * sure)
+                yield replace(node, f"min({other}, {text})", 0.3 * sure)
 
 
 @template("swap_operands", 1.5, ast.BinOp, ast.Compare)

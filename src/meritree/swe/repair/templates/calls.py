@@ -11,6 +11,7 @@ from meritree.swe.repair.installed import installed_signature
 from meritree.swe.repair.signatures import Signature, stdlib_signature
 from meritree.swe.repair.templates.base import Site, template
 from meritree.swe.repair.templates.draft import Draft, Replace, replace
+from meritree.swe.repair.templates.roles import CONTAINER, NUMBER, fits, kind
 
 CONFUSABLE: tuple[tuple[str, ...], ...] = (
     ("any", "all"),
@@ -58,7 +59,11 @@ CONFUSABLE: tuple[tuple[str, ...], ...] = (
     ("utcnow", "now"),
     ("seconds", "total_seconds"),
 )
-_WRAPPERS = ("len", "list", "str", "int", "sorted", "set", "tuple", "dict", "bool", "float")
+_WRAPPERS = (
+    *("len", "list", "str", "int", "sorted", "set", "tuple", "reversed", "abs", "sum"),
+    *("dict", "bool", "float"),
+)
+_OF_CONTAINERS = ("len", "list", "sorted", "set", "tuple", "reversed", "sum", "dict")
 _METHODS = ("lower", "strip", "copy", "items", "keys", "values")
 _VALUES = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp, ast.Constant)
 
@@ -138,6 +143,9 @@ def add_arg(site: Site) -> Iterator[Draft]:
         if len(node.args) > 3 or any(isinstance(each, ast.Starred) for each in node.args):
             continue
         given = {site.text(each) for each in node.args}
+        if _name(node.func) == "range" and len(node.args) == 1:
+            for start in ("1", "2", *site.variables(node)[:5]):
+                yield replace(node, f"range({start}, {site.text(node.args[0])})", 1.5)
         for name in site.variables(node)[:12]:
             if name not in given:
                 yield replace(node, call_text(site, node, added=name))
@@ -243,9 +251,19 @@ def wrap_call(site: Site) -> Iterator[Draft]:
         callables = dict.fromkeys((*_WRAPPERS, *site.scope(node).called[:8], *own[:8]))
         outer = site.source.parent(node)
         around = _name(outer.func) if isinstance(outer, ast.Call) else ""
+        found = kind(site.source, site.scope(node), node)
         for name in callables:
             if name != around:
-                yield replace(node, f"{name}({site.text(node)})", 0.3)
+                yield replace(node, f"{name}({site.text(node)})", 0.3 * _takes(name, found))
+
+
+def _takes(name: str, found: str) -> float:
+    """How well a function goes with an argument of a kind."""
+    if found == NUMBER:
+        return 0.05 if name in _OF_CONTAINERS else 1.0
+    if found == CONTAINER:
+        return 0.05 if name in ("abs", "int", "float") else 1.0
+    return 0.6 if name in ("dict", "bool", "float") else 1.0
 
 
 def _movable(site: Site, node: ast.expr) -> bool:
@@ -264,10 +282,11 @@ def method_wrap(site: Site) -> Iterator[Draft]:
         if not _movable(site, node):
             continue
         base = site.source.fitted(node, ATOM)
+        sure = fits(site.source, site.scope(node), node, CONTAINER, 0.05)
         for name in _METHODS:
-            yield replace(node, f"{base}.{name}()", 0.25)
+            yield replace(node, f"{base}.{name}()", 0.25 * sure)
         for text in _constant_methods(site):
-            yield replace(node, f"{base}.{text}", 0.15)
+            yield replace(node, f"{base}.{text}", 0.15 * sure)
 
 
 def _constant_methods(site: Site) -> tuple[str, ...]:
@@ -300,9 +319,12 @@ def or_default(site: Site) -> Iterator[Draft]:
     for node in site.expressions(ast.Name, ast.Attribute, ast.Call, ast.Subscript):
         if _movable(site, node) and not isinstance(site.source.parent(node), ast.BoolOp):
             text = site.source.fitted(node, OR)
-            defaults = ("0", "''", "None", "[]", "{}", "()", "b''")
+            defaults = ("0", "''", "None", "[]", "{}", "1", "()", "b''")
+            sure = fits(site.source, site.scope(node), node, CONTAINER)
             for default in defaults:
-                yield replace(node, f"{text} or {default}", 0.2 if default == "()" else 0.4)
+                prior = 0.2 if default in ("()", "1") else 0.4
+                weight = 1.0 if default in ("0", "1", "None") else sure
+                yield replace(node, f"{text} or {default}", prior * weight)
 
 
 @template("await_missing", 0.8, ast.Call, ast.Await)
@@ -324,6 +346,9 @@ def sort_flags(site: Site) -> Iterator[Draft]:
         given = {each.arg for each in node.keywords}
         if name in ("sorted", "sort") and "reverse" not in given:
             yield replace(node, call_text(site, node, added="reverse=True"))
+        if name in ("min", "max") and len(node.args) == 1 and "default" not in given:
+            for text in ("0", "None"):
+                yield replace(node, call_text(site, node, added=f"default={text}"), 0.8)
         if name in ("sorted", "sort", "min", "max") and "key" not in given:
             for key in ("len", "str", "str.lower", "abs", "lambda x: x[0]", "lambda x: x[1]"):
                 yield replace(node, call_text(site, node, added=f"key={key}"), 0.4)

@@ -18,6 +18,7 @@ from meritree.swe.repair.ast_text import (
 from meritree.swe.repair.context import SourceFile
 from meritree.swe.repair.templates.base import Site, template
 from meritree.swe.repair.templates.draft import Draft, replace
+from meritree.swe.repair.templates.roles import NUMBER, roles_of
 from meritree.swe.repair.templates.scope import negation
 
 NEIGHBOURS: dict[str, tuple[str, ...]] = {
@@ -184,11 +185,14 @@ def _clauses(site: Site, test: ast.expr) -> Iterator[tuple[str, float]]:
     visible = site.variables(test)
     names = [name for name in visible if name in read]
     names += [name for name in visible if name not in read][:_WIDE_VARIABLES]
+    roles = roles_of(site.scope(test))
     for name in names:
         yield name, 0.8
         yield f"not {name}", 0.8
-        yield f"{name} is None", 0.8 if name in read else 0.4
-        yield f"{name} is not None", 0.8 if name in read else 0.4
+        # A number that the function counts with is seldom None.
+        weight = (1.0 if name in read else 0.5) * (0.4 if roles.get(name) == {NUMBER} else 1.0)
+        yield f"{name} is None", 0.8 * weight
+        yield f"{name} is not None", 0.8 * weight
     attributes = site.scope(test).texts(
         node for node in ast.walk(test) if isinstance(node, ast.Attribute)
     )
@@ -197,6 +201,14 @@ def _clauses(site: Site, test: ast.expr) -> Iterator[tuple[str, float]]:
         yield f"not {text}", 0.5
         yield f"{text} is None", 0.5
         yield f"{text} is not None", 0.6
+    items = site.scope(test).texts(
+        node for node in ast.walk(test) if isinstance(node, ast.Subscript)
+    )
+    for text in items[:4]:
+        yield f"{text} is None", 0.6
+        yield f"{text} is not None", 0.6
+        yield text, 0.3
+        yield f"not {text}", 0.3
     own = site.text(test)
     for condition in site.scope(test).conditions[:12]:
         if condition != own and condition not in names:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from meritree.swe.repair.ast_text import ATOM, BIT_OR, literal
 from meritree.swe.repair.templates.base import Site, template
 from meritree.swe.repair.templates.draft import Draft, Replace, replace
+from meritree.swe.repair.templates.roles import CONTAINER, NUMBER, fits, roles_of
 
 _FIELD = re.compile(r"\{(\d*)([^{}]*)\}")
 
@@ -46,14 +47,18 @@ def slice_ins(site: Site) -> Iterator[Draft]:
         if isinstance(link.parent, ast.Attribute | ast.Expr) or link.field == "func":
             continue
         base = site.source.fitted(node, ATOM)
-        yield replace(node, f"{base}[1:]", 1.0)
-        yield replace(node, f"{base}[:-1]", 0.8)
-        yield replace(node, f"{base}[::-1]", 0.4)
-        yield replace(node, f"{base}[:]", 0.4)
+        scope = site.scope(node)
+        sure = fits(site.source, scope, node, CONTAINER, 0.05)
+        for part, prior in (("1:", 1.0), (":-1", 0.8), ("::-1", 0.4), (":", 0.4)):
+            yield replace(node, f"{base}[{part}]", prior * sure)
+        roles = roles_of(scope)
         for name in site.variables(node)[:6]:
             if name != base:
-                yield replace(node, f"{base}[{name}:]", 0.5)
-                yield replace(node, f"{base}[:{name}]", 0.5)
+                number = sure * (1.0 if NUMBER in roles.get(name, {NUMBER}) else 0.1)
+                yield replace(node, f"{base}[{name}:]", 0.5 * number)
+                yield replace(node, f"{base}[:{name}]", 0.5 * number)
+    for display in site.expressions(ast.ListComp):
+        yield replace(display, f"{site.text(display)}[::-1]", 0.4)
 
 
 @template("index_ins", 0.4, ast.expr)
@@ -66,7 +71,8 @@ def index_ins(site: Site) -> Iterator[Draft]:
         base = site.source.fitted(node, ATOM)
         for index in ("0", "1", "-1", *site.variables(node)[:6]):
             if index != base:
-                yield replace(node, f"{base}[{index}]", 0.5)
+                sure = fits(site.source, site.scope(node), node, CONTAINER, 0.05)
+                yield replace(node, f"{base}[{index}]", 0.5 * sure)
 
 
 @template("drop_slice", 0.6, ast.Subscript)
@@ -152,6 +158,7 @@ def list_fill(site: Site) -> Iterator[Draft]:
             continue
         yield replace(node, "[0]", 0.8)
         yield replace(node, "[[]]", 0.6)
+        yield replace(node, "['']", 0.4)
         for name in site.variables(node)[:12]:
             yield replace(node, f"[{name}]")
             yield replace(node, name, 0.6)

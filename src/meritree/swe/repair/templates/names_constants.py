@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from meritree.swe.repair.ast_text import literal
 from meritree.swe.repair.templates.base import Site, is_test, template
 from meritree.swe.repair.templates.draft import Draft, replace
-from meritree.swe.repair.templates.roles import likeness
+from meritree.swe.repair.templates.roles import NUMBER, kind, likeness, roles_of
 from meritree.swe.repair.templates.scope import size
 
 _SIMPLE = (ast.Name, ast.Constant)
@@ -126,6 +127,7 @@ def _other_numbers(site: Site, node: ast.Constant, value: int | float) -> Iterat
         yield replace(node, repr(-value), 1.0)
     if signed and isinstance(parent, ast.UnaryOp):
         yield replace(parent, repr(value), 1.0)
+        yield replace(parent, "0", 1.0)
     for text, prior in _numbers(site, node):
         yield replace(node, text, prior)
     if isinstance(value, int) and value > 2:
@@ -164,8 +166,14 @@ def const_var(site: Site) -> Iterator[Draft]:
         if not _plain(site, node):
             continue
         prior = 0.7 if not isinstance(node.value, str | bytes) else 0.3
-        for rank, name in enumerate(site.variables(node)[:16]):
-            yield replace(node, name, prior if rank < 8 else prior * 0.7)
+        names = site.variables(node)[:16]
+        roles = roles_of(site.scope(node))
+        for rank, name in enumerate(names):
+            other = type(node.value) is int and NUMBER not in roles.get(name, {NUMBER})
+            yield replace(node, name, prior * (1.0 if rank < 8 else 0.7) * (0.3 if other else 1.0))
+        if type(node.value) is int:
+            for name in [each for each in names if NUMBER not in roles.get(each, ())][:6]:
+                yield replace(node, f"len({name})", 0.4)
 
 
 def _plain(site: Site, node: ast.Constant) -> bool:
@@ -224,8 +232,11 @@ def expr_to_var(site: Site) -> Iterator[Draft]:
         if size(node, 32) > 30 or _called(site, node):
             continue
         prior = 0.1 if is_test(site.source, node) else 0.5
+        scope = site.scope(node)
+        roles, found = roles_of(scope), kind(site.source, scope, node)
         for name in site.variables(node)[:16]:
-            yield replace(node, name, prior)
+            other = found and found not in roles.get(name, {found})
+            yield replace(node, name, prior * (0.3 if other else 1.0))
 
 
 @template("ingredient", 1, ast.expr)
@@ -239,6 +250,9 @@ def ingredient(site: Site) -> Iterator[Draft]:
             for kind in (ast.Subscript, ast.Attribute):
                 for text in scope.small.get(kind, ())[:12]:
                     yield replace(node, text, 0.3)
+            for text in scope.small.get(ast.Call, ())[:20]:
+                if re.search(rf"[(, ]{re.escape(node.id)}[),]", text):
+                    yield replace(node, text, 0.5)  # the function's own way to treat it
         elif not isinstance(node, ast.Constant | ast.Starred | ast.Slice):
             own = site.text(node)
             for text in scope.small.get(type(node), ())[:20]:

@@ -25,6 +25,15 @@ _MAKES_CONTAINER = (
     ast.SetComp,
     ast.Tuple,
 )
+_OF_CONTAINERS = frozenset(
+    {"add", "append", "appendleft", "extend", "get", "insert", "items", "join", "keys", "pop"}
+    | {"popleft", "remove", "setdefault", "sort", "split", "startswith", "strip", "update"}
+    | {"values", "isalpha", "isdigit", "lower", "upper", "index", "count", "find"}
+)
+_MADE_BY = {
+    **dict.fromkeys(("set", "list", "dict", "deque", "tuple", "sorted", "Counter"), CONTAINER),
+    "len": NUMBER,
+}
 _ORDERING = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
@@ -50,6 +59,60 @@ def likeness(source: SourceFile, scope: Scope, node: ast.Name, name: str) -> flo
     return LIKE if own & other else UNLIKE
 
 
+_COUNTS = frozenset({"abs", "divmod", "int", "len", "max", "min", "ord", "pow", "round", "sum"})
+_NO_NUMBER = frozenset(
+    {"all", "any", "bytes", "chr", "dict", "enumerate", "isinstance", "iter", "list", "range"}
+    | {"repr", "reversed", "set", "sorted", "str", "tuple", "zip"}
+)
+
+
+def kind(source: SourceFile, scope: Scope, node: ast.expr) -> str:
+    """`NUMBER` or `CONTAINER` where the syntax leaves little doubt, else empty."""
+    if isinstance(node, ast.Name):
+        roles = roles_of(scope).get(node.id, set())
+        return next(iter(roles)) if len(roles) == 1 else ""
+    if isinstance(node, ast.Constant):
+        return NUMBER if type(node.value) in (int, float) else ""
+    if isinstance(node, ast.BinOp):
+        sides = {kind(source, scope, node.left), kind(source, scope, node.right)}
+        if CONTAINER in sides:
+            return CONTAINER
+        return NUMBER if NUMBER in sides and not isinstance(node.op, ast.Add) else ""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        return NUMBER if name in _COUNTS else CONTAINER if name in _NO_NUMBER else ""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+        return CONTAINER
+    return CONTAINER if isinstance(node, (*_MAKES_CONTAINER, ast.JoinedStr)) else ""
+
+
+def fits(
+    source: SourceFile, scope: Scope, node: ast.expr, wanted: str, other: float = 0.1
+) -> float:
+    """1 where an expression may be ``wanted`` (a kind), ``other`` where it is the other one."""
+    found = kind(source, scope, node)
+    return other if found and found != wanted else 1.0
+
+
+def alike(scope: Scope, first: str, second: str, other: float = 0.3) -> float:
+    """1 where two variables may be of one kind, ``other`` where they are not."""
+    one, two = roles_of(scope).get(first, set()), roles_of(scope).get(second, set())
+    return 1.0 if not one or not two or one & two else other
+
+
+def countability(source: SourceFile, scope: Scope, node: ast.expr) -> float:
+    """How likely an expression is a number, in (0, 1], as far as the syntax tells."""
+    if isinstance(node, ast.Name):
+        roles = roles_of(scope).get(node.id, set())
+        return 1.0 if NUMBER in roles else 0.7 if not roles else 0.1
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        return 1.0 if name in _COUNTS else 0.05 if name in _NO_NUMBER else 0.7
+    if isinstance(node, ast.Subscript):
+        return 0.1 if isinstance(node.slice, ast.Slice) else 0.8
+    return 0.8 if isinstance(node, ast.BinOp) else 0.6
+
+
 def roles_of(scope: Scope) -> dict[str, set[str]]:
     """Roles of every name of a function, remembered with its file."""
     source = scope.source
@@ -63,6 +126,9 @@ def roles_of(scope: Scope) -> dict[str, set[str]]:
             role = _role(source, node)
             if role:
                 roles.setdefault(node.id, set()).add(role)
+        elif isinstance(node, ast.For | ast.comprehension):
+            for name in _counters(node):
+                roles.setdefault(name, set()).add(NUMBER)
         elif isinstance(node, ast.Assign):
             made = _made(node.value)
             for target in node.targets if made else ():
@@ -72,6 +138,37 @@ def roles_of(scope: Scope) -> dict[str, set[str]]:
     return roles
 
 
+def _counters(loop: ast.For | ast.comprehension) -> list[str]:
+    """Names that a loop makes numbers: over ``range``, or the first ones of ``enumerate``."""
+    source, target = loop.iter, loop.target
+    if not (isinstance(source, ast.Call) and isinstance(source.func, ast.Name)):
+        return []
+    if source.func.id == "enumerate" and isinstance(target, ast.Tuple):
+        target = target.elts[0]
+    elif source.func.id != "range":
+        return []
+    return [target.id] if isinstance(target, ast.Name) else []
+
+
+def kinds_made(scope: Scope) -> dict[str, str]:
+    """Variables to which the function assigns a new set, list or other container, by its class."""
+    found: dict[str, str] = {}
+    for node in scope.nodes:
+        if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
+            continue
+        target, value = node.targets[0], node.value
+        kind = ""
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+            kind = value.func.id
+        elif isinstance(value, ast.List | ast.ListComp):
+            kind = "list"
+        elif isinstance(value, ast.Set | ast.SetComp):
+            kind = "set"
+        if isinstance(target, ast.Name) and kind in ("list", "set", "deque", "Counter"):
+            found.setdefault(target.id, kind)
+    return found
+
+
 def _made(value: ast.expr) -> str:
     if isinstance(value, _MAKES_CONTAINER):
         return CONTAINER
@@ -79,8 +176,8 @@ def _made(value: ast.expr) -> str:
         return CONTAINER
     if isinstance(value, ast.Constant) and type(value.value) in (int, float):
         return NUMBER
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "len":
-        return NUMBER
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return _MADE_BY.get(value.func.id, "")
     return ""
 
 
@@ -93,6 +190,8 @@ def _role(source: SourceFile, node: ast.Name) -> str:
         return CONTAINER if field == "value" else ""  # an index or a key
     if isinstance(parent, ast.Slice):
         return NUMBER
+    if isinstance(parent, ast.Attribute):
+        return CONTAINER if parent.attr in _OF_CONTAINERS else ""
     if isinstance(parent, ast.Call):
         function = parent.func
         if field == "args" and isinstance(function, ast.Name):
@@ -104,6 +203,9 @@ def _role(source: SourceFile, node: ast.Name) -> str:
         if field == "comparators" and isinstance(parent.ops[0], ast.In | ast.NotIn):
             return CONTAINER
         return NUMBER if isinstance(parent.ops[0], _ORDERING) else ""
+    if isinstance(parent, ast.AugAssign) and field == "target":
+        value = parent.value
+        return NUMBER if isinstance(value, ast.Constant) and type(value.value) is int else ""
     if isinstance(parent, ast.BinOp):
         listed = isinstance(parent.left, _MAKES_CONTAINER) and isinstance(parent.op, ast.Add)
         return CONTAINER if listed else NUMBER

@@ -10,6 +10,7 @@ from meritree.swe.repair.ast_text import TUPLE
 from meritree.swe.repair.templates.base import Site, template
 from meritree.swe.repair.templates.draft import Draft, Keep, Raw, Rewrite, after, before, rewrite
 from meritree.swe.repair.templates.realise import reindented
+from meritree.swe.repair.templates.roles import NUMBER, alike, roles_of
 from meritree.swe.repair.templates.scope import size
 
 SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return, ast.Raise, ast.Delete)
@@ -32,11 +33,12 @@ def ins_assign(site: Site) -> Iterator[Draft]:
     """``v = w`` before a statement, for two variables of the function."""
     for statement in site.statements(*_ANY):
         names = site.variables(statement)[:8]
+        scope = site.scope(statement)
         for left in names:
             for right in (*names, "None", "0", "[]", "''"):
                 if left != right:
-                    yield before(statement, (0, f"{left} = {right}"), prior=0.5)
-        scope = site.scope(statement)
+                    weight = alike(scope, left, right) if right in names else 0.6
+                    yield before(statement, (0, f"{left} = {right}"), prior=0.5 * weight)
         if scope.self_name == "self":
             for name in scope.self_attributes[:6]:
                 for right in names[:4]:
@@ -47,11 +49,13 @@ def ins_assign(site: Site) -> Iterator[Draft]:
 def ins_aug(site: Site) -> Iterator[Draft]:
     """``v += 1`` or ``v -= 1`` before or after a statement."""
     for statement in site.statements(*_ANY):
+        roles = roles_of(site.scope(statement))
         for name in site.variables(statement)[:12]:
-            yield before(statement, (0, f"{name} += 1"), prior=0.6)
-            yield before(statement, (0, f"{name} -= 1"), prior=0.3)
+            weight = 1.0 if NUMBER in roles.get(name, {NUMBER}) else 0.05
+            yield before(statement, (0, f"{name} += 1"), prior=0.6 * weight)
+            yield before(statement, (0, f"{name} -= 1"), prior=0.3 * weight)
             if isinstance(statement, ast.Assign | ast.AugAssign | ast.Expr):
-                yield after(statement, (0, f"{name} += 1"), prior=0.4)
+                yield after(statement, (0, f"{name} += 1"), prior=0.4 * weight)
 
 
 @template("ins_call", 1, ast.stmt)
@@ -160,15 +164,18 @@ def dedent(site: Site) -> Iterator[Draft]:
         parent = site.source.parent(statement)
         if not isinstance(parent, ast.If | ast.For | ast.While | ast.With):
             continue
-        plain = not getattr(parent, "orelse", []) and not site.source.is_elif(parent)
-        if not plain or parent.body[-1] is not statement or len(parent.body) < 2:
+        other = list(getattr(parent, "orelse", []))
+        suite = other or parent.body
+        if site.source.is_elif(parent) or suite[-1] is not statement or len(suite) < 2:
+            continue
+        if other and site.source.is_elif(other[0]):
             continue
         jumps = any(isinstance(each, ast.Break | ast.Continue) for each in ast.walk(statement))
         if jumps and isinstance(parent, ast.For | ast.While):
             continue  # outside its loop
         if site.source.own_lines(statement):
             shorter = copy.copy(parent)
-            shorter.body = parent.body[:-1]
+            setattr(shorter, "orelse" if other else "body", suite[:-1])
             swaps: dict[ast.AST, tuple[ast.AST, ...]] = {parent: (shorter, statement)}
             yield _moved(site, statement, site.source.indent(parent), swaps)
 
