@@ -123,7 +123,8 @@ def _told(arm: str, place: str, judge: Proxy) -> Iterator[Row]:
     for number, value in enumerate(gold):
         yield Row(arm, place, "gold", value, f"{number + 1} of {len(gold)}")
     last = slice(-max(1, len(judge.gold) // WINDOWS), None)
-    yield Row(arm, place, KEPT, gold[-1] / max(gold))
+    # A base that was hardly trained may never be worth anything: then nothing was kept.
+    yield Row(arm, place, KEPT, gold[-1] / max(gold) if max(gold) > 0.0 else 0.0)
     yield Row(arm, place, "peak gold", max(gold))
     yield Row(arm, place, "final gold", gold[-1])
     yield Row(arm, place, "final proxy", fmean(judge.proxy[last]))
