@@ -48,7 +48,7 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
         data, held = asked(bench, train), asked(bench, test)
         base = judged(bench, bench.ref, held, settings["answers"], seed + 1000)
         # The hard half is chosen by other answers than those that are reported.
-        first = judged(bench, bench.ref, held, settings["answers"], seed + 2000)
+        first = judged(bench, bench.ref, held, 16, seed + 2000)
         order = sorted(range(len(test)), key=lambda i: first.right[i])
         hard = order[: len(test) // 2]
         yield from _points(BASE, base, hard)
@@ -201,7 +201,7 @@ STUDY = Study(
         "smoke": Scale(1, {"base_steps": 60, "base_rows": 3000, "drawn": 16, "prompts": 8,
                            "batch": 4, "steps": 3, "rate": 1e-3, "eval": 12, "answers": 64}),
         "full": Scale(3, {"base_steps": FULL_STEPS["countdown"], "base_rows": 20_000,
-                          "drawn": 320, "prompts": 128, "batch": 16, "steps": 60, "rate": 5e-4,
+                          "drawn": 320, "prompts": 128, "batch": 16, "steps": 50, "rate": 3e-4,
                           "eval": 100, "answers": 64}),
     },
     draw=draw,
