@@ -112,9 +112,12 @@ def test_values_must_be_given_with_the_prompts(make_llama: Any) -> None:
 
 
 def test_the_studys_values_are_skewed_to_the_right_and_between_nothing_and_all() -> None:
-    rng = Random(0)
-    dear = [study.value_of(["<think>", "3", "*", "4"], rng) for _ in range(2000)]
-    other = [study.value_of(["<think>", "3", "+", "4", "*", "2"], rng) for _ in range(2000)]
-    assert all(0.0 <= value <= 1.0 for value in dear + other)
-    assert np.mean(dear) > 5 * np.mean(other)
-    assert np.median(dear) < 0.8 * np.mean(dear)
+    exam = study.questions()
+    assert len({tuple(question) for question in exam}) == 200
+    drawn = [value for seed in range(20) for value in study.values_of(exam, Random(seed))]
+    assert all(0.0 <= value <= 1.0 for value in drawn)
+    assert np.median(drawn) < 0.5 * np.mean(drawn)
+    # What is dear goes with the first digit and with nothing else.
+    one = np.array(study.values_of(exam, Random(1))).reshape(10, 2, 10)
+    by_digit = np.sort(one.mean((1, 2)))
+    assert by_digit[5:].mean() > 4 * by_digit[:5].mean()

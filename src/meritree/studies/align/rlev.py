@@ -1,6 +1,6 @@
 """S027: do rewards scaled by the value of a question make the valuable ones right more often?
 
-Leave-one-out REINFORCE on modular chains, in which multiplying is worth more than adding.
+Leave-one-out REINFORCE on an examination of sums and products, some of which are worth more.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from meritree.align.lab import chains
 from meritree.studies.align import _lab
-from meritree.studies.align._verifiable import asked, drawn_prompts, fit, open_bench
+from meritree.studies.align._verifiable import asked, fit, open_bench
 from meritree.studies.checks import Better
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
@@ -22,28 +23,46 @@ if TYPE_CHECKING:
 PLAIN, RLEV = "correctness only", "RLEV"
 UNIFORM, SHUFFLED, BASE = "uniform scale 1.2", "shuffled values", "base"
 ARMS = (PLAIN, RLEV, UNIFORM, SHUFFLED)
-CHAINS = "modular chains"
+CHAINS = "one-step chains"
 VALUED = "value-weighted accuracy"
 SCALE = 1.2
+LONGEST = 4  # tokens: "=", the value, the end and one too many
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
-    """Every reward from the same base on the same prompts; the test prompts are others."""
+    """Every reward from the same base on the same questions, asked again at the end."""
     with _lab.one_thread():
         bench = open_bench("chains", settings)
         rng = Random(f"rlev {seed}")
-        train = drawn_prompts(bench.task, settings["prompts"], rng)
-        test = drawn_prompts(bench.task, settings["eval"], rng, apart=train)
-        values = [value_of(prompt, rng) for prompt in train]
-        worth = [value_of(prompt, rng) for prompt in test]
-        data, held = asked(bench, train), asked(bench, test)
-        yield from _points(bench, bench.ref, BASE, held, test, worth, settings, seed)
+        exam = questions()
+        values = values_of(exam, rng)
+        data = asked(bench, exam)
+        yield from _points(bench, bench.ref, BASE, data, exam, values, settings, seed)
         for arm in ARMS:
             given = rng.sample(values, len(values)) if arm == SHUFFLED else values
             policy = bench.policy()
             fit(bench, policy, method(arm), data.having(prompt_value=given), settings,
-                seed=seed, ref=bench.ref)  # fmt: skip
-            yield from _points(bench, policy, arm, held, test, worth, settings, seed)
+                seed=seed, ref=bench.ref, longest=LONGEST)  # fmt: skip
+            yield from _points(bench, policy, arm, data, exam, values, settings, seed)
+
+
+def questions() -> list[list[str]]:
+    """Every sum and product of two digits, to be answered at once: 200."""
+    digits = range(chains.MODULUS)
+    return [
+        [chains.MODES[1], str(a), sign, str(b)] for a in digits for sign in chains.SIGNS
+        for b in digits
+    ]  # fmt: skip
+
+
+def values_of(exam: Sequence[Sequence[str]], rng: Random) -> list[float]:
+    """Each question's share of the points: right-skewed, much larger for half of the first digits.
+
+    Exponential with mean 0.05 where the first digit is one of five drawn by lot, 0.005 elsewhere,
+    at most 1. Which five has nothing to do with what is hard.
+    """
+    dear = set(rng.sample([str(digit) for digit in range(chains.MODULUS)], 5))
+    return [min(1.0, rng.expovariate(1.0 / (0.05 if q[1] in dear else 0.005))) for q in exam]
 
 
 def method(arm: str) -> Any:
@@ -65,48 +84,26 @@ def scaled(reward: Any) -> Any:
     return SCALE * reward
 
 
-def value_of(prompt: Sequence[str], rng: Random) -> float:
-    """A question's share of the points: right-skewed, larger where the first sign multiplies.
-
-    Exponential with mean 0.05 there and 0.005 elsewhere, at most 1.
-    """
-    return min(1.0, rng.expovariate(1.0 / (0.05 if valuable(prompt) else 0.005)))
-
-
-def valuable(prompt: Sequence[str]) -> bool:
-    """Whether the first sign multiplies."""
-    return prompt[2] == "*"
-
-
 def _points(
-    bench: Any, policy: Any, arm: str, held: Any, test: Sequence[Sequence[str]],
-    worth: Sequence[float], settings: Settings, seed: int,
+    bench: Any, policy: Any, arm: str, data: Any, exam: Sequence[Sequence[str]],
+    values: Sequence[float], settings: Settings, seed: int,
 ) -> Iterator[Row]:  # fmt: skip
-    """Accuracy, plain and weighted, and lengths by the class of the question."""
-    from meritree.align.sample import sample
+    """Accuracy, plain and weighted, of all questions and of the dearer and cheaper half."""
+    from meritree.align.measure import solved
 
     n = settings["answers"]
-    drawn = sample(
-        policy, held.ids, n=n, longest=bench.longest, end=bench.words.end, seed=seed
+    found = solved(
+        policy, data, bench.reward, n=n, longest=LONGEST, end=bench.words.end, seed=seed
     )  # fmt: skip
-    right, length = [], []
-    for prompt, answers in zip(test, drawn, strict=True):
-        read = [bench.words.read(answer) for answer in answers]
-        right.append(fmean(bench.task.reward(prompt, answer) for answer in read))
-        length.append(fmean(len(answer) for answer in answers))
-    accurate = sum(v * r for v, r in zip(worth, right, strict=True)) / sum(worth)
-    dear = [valuable(prompt) for prompt in test]
+    right = [count / n for count in found.right]
+    weighted = sum(v * r for v, r in zip(values, right, strict=True)) / sum(values)
+    order = sorted(range(len(exam)), key=lambda i: values[i])
+    half = len(order) // 2
     yield Row(arm, CHAINS, "accuracy", fmean(right))
-    yield Row(arm, CHAINS, VALUED, accurate)
-    for name, of in (("valuable", True), ("other", False)):
-        chosen = [i for i, is_dear in enumerate(dear) if is_dear == of]
-        yield Row(arm, CHAINS, f"accuracy, {name}", fmean(right[i] for i in chosen))
-        yield Row(arm, CHAINS, f"tokens, {name}", fmean(length[i] for i in chosen))
-    yield Row(arm, CHAINS, "value density", 100.0 * accurate / fmean(length))
-    gap = fmean(x for x, d in zip(length, dear, strict=True) if d) - fmean(
-        x for x, d in zip(length, dear, strict=True) if not d
-    )
-    yield Row(arm, CHAINS, "extra tokens of valuable questions", gap)
+    yield Row(arm, CHAINS, VALUED, weighted)
+    yield Row(arm, CHAINS, "accuracy, dearer half", fmean(right[i] for i in order[half:]))
+    yield Row(arm, CHAINS, "accuracy, cheaper half", fmean(right[i] for i in order[:half]))
+    yield Row(arm, CHAINS, "value density", 100.0 * weighted / found.length)
 
 
 def draw(rows: Rows, figure: Figure) -> str:
@@ -117,8 +114,8 @@ def draw(rows: Rows, figure: Figure) -> str:
     bars(axes[0], rows, VALUED)
     bars(axes[1], rows, "accuracy")
     return (
-        "Share of right answers to new chains after training, weighted by the value of the "
-        f"question (left) and plain (right). Means of {len(rows.seeds)} seeds with 95 % intervals."
+        "Share of right answers after training, weighted by the value of the question (left) and "
+        f"plain (right). Means of {len(rows.seeds)} seeds with 95 % intervals."
     )
 
 
@@ -145,10 +142,11 @@ STUDY = Study(
     ),
     data=(
         Data(CHAINS,
-             "sums and products modulo ten (meritree.align.lab.chains); a question's value is "
-             "exponential with mean 0.05 where its first sign multiplies, 0.005 elsewhere; a Llama "
-             "of about 97 000 parameters trained on the task",
-             "256 prompts a seed to train on, 200 others with 16 answers each to measure"),
+             "every sum and product of two digits modulo ten, answered at once "
+             "(meritree.align.lab.chains); values are exponential with mean 0.05 for five first "
+             "digits drawn by lot and 0.005 for the others; a Llama of about 97 000 parameters "
+             "trained on chains for 300 steps only",
+             "the 200 questions, to train on and, with 32 answers each, to measure"),
     ),
     baselines=(BASE, PLAIN, UNIFORM, SHUFFLED),
     measure=measure,
@@ -160,14 +158,12 @@ STUDY = Study(
         Better("RLEV's plain accuracy is not below correctness only by more than 0.02",
                "accuracy", RLEV, PLAIN, by=-0.02),
         Better("RLEV's value density exceeds correctness only", "value density", RLEV, PLAIN),
-        Better("RLEV spends relatively more tokens on valuable questions",
-               "extra tokens of valuable questions", RLEV, PLAIN),
     ),
     scales={
-        "smoke": Scale(1, {"base_steps": 60, "base_rows": 3000, "prompts": 24, "batch": 6,
-                           "steps": 3, "rate": 1e-3, "eval": 30, "answers": 4}),
-        "full": Scale(3, {**_lab.FULL_BASE, "prompts": 256, "batch": 16, "steps": 60,
-                          "rate": 1e-3, "eval": 200, "answers": 16}),
+        "smoke": Scale(1, {"base_steps": 60, "base_rows": 3000, "batch": 6, "steps": 3,
+                           "rate": 5e-4, "answers": 4}),
+        "full": Scale(3, {"base_steps": 300, "base_rows": 20_000, "batch": 20, "steps": 50,
+                          "rate": 5e-4, "answers": 32}),
     },
     draw=draw,
     needs=("numpy", "matplotlib", "torch", "transformers"),
@@ -180,7 +176,10 @@ STUDY = Study(
         "the paper nevertheless reports gains with its GRPO.",
         "Adam is blind to a factor of the whole loss, so that the uniform scale is next to nothing "
         "here; it would matter under plain gradient steps.",
-        "Answers cost nothing by length here, so that only the gradient at the end token could "
-        "shorten those to low-valued questions.",
+        "Questions are measured that were trained on: the claim is about which facts a limited "
+        "training learns first. On longer chains a tiny model learns no arithmetic from rewards.",
+        "Answers have one length here, so that only the accuracy and the gradient at the end token "
+        "(an exact test of equation 13) are checked, not the length of answers after training.",
+        "A larger run: `--set steps=200 --seeds 10`, about 15 CPU minutes.",
     ),
 )  # fmt: skip
