@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meritree.align.prompts import prompts
@@ -42,6 +42,7 @@ def furthest(first: Any, second: Any) -> float:
     return float((first - second).abs().max())
 
 
+@settings(deadline=None)  # PyTorch imports its own tests at the first comparison
 @given(
     st.lists(st.booleans(), min_size=8, max_size=8),
     st.floats(0.0, 1.0),
