@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from meritree.align._torch import Module, Tensor, torch
 from meritree.align.data import Dataset
+from meritree.align.prefix import cache_argument, fill
 from meritree.errors import BadInput
 
 POLICY_KEYS = frozenset({"logp", "logp_sg", "dist", "dist_sg", "score"})
@@ -109,7 +110,13 @@ def log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def response_logits(policy: Module, rows: Rows) -> Tensor:
-    """Logits of the response's tokens, [B, T, V], at least in single precision."""
+    """Logits of the response's tokens, [B, T, V], at least in single precision.
+
+    Where three rows or more share a prompt on average, prompts are read once (`prefix`).
+    """
+    shared = _shared_logits(policy, rows)
+    if shared is not None:
+        return shared.float() if shared.dtype in (torch.bfloat16, torch.float16) else shared
     skip = int(rows.start.min()) - 1
     extra = _accepted(policy)
     options: dict[str, Any] = {"use_cache": False} if "use_cache" in extra else {}
@@ -132,6 +139,26 @@ def response_logits(policy: Module, rows: Rows) -> Tensor:
     picked = logits.reshape(batch * length, vocabulary).index_select(0, flat.reshape(-1))
     picked = picked.reshape(*place.shape, vocabulary)
     return picked.float() if picked.dtype in (torch.bfloat16, torch.float16) else picked
+
+
+def _shared_logits(policy: Module, rows: Rows) -> Tensor | None:
+    """As `response_logits`, from prompts that are read once; None where that gains nothing."""
+    if len(rows.ids) < 3 or cache_argument(policy) is None:
+        return None
+    starts = rows.start.tolist()
+    prompts = [tuple(row[:s]) for row, s in zip(rows.ids.tolist(), starts, strict=True)]
+    number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    if 3 * len(number) > len(prompts):
+        return None
+    prefix = fill(policy, list(number))
+    if prefix is None:
+        return None
+    prefix.select(torch.tensor([number[prompt] for prompt in prompts], device=rows.ids.device))
+    first = prefix.logits[:, None]
+    if rows.tokens.shape[1] == 1:
+        return first
+    # Padding lies on the right: what it makes the model say is never read.
+    return torch.cat([first, prefix.read(rows.tokens[:, :-1])], 1)
 
 
 def column_keys(data: Dataset, units: Tensor, rows: Rows, like: Tensor) -> dict[str, Tensor]:

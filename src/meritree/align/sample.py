@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from meritree.align._torch import Module, Tensor, own_randomness, torch
 from meritree.align.data import Answer, Ids, answers
 from meritree.align.forward import policy_keys, rows_of
+from meritree.align.prefix import fill
 from meritree.errors import BadInput
 
 
@@ -43,7 +44,9 @@ def sample(
         raise BadInput("sample: give prompts of at least one token")
     if not hasattr(policy, "generate"):
         raise BadInput(f"sample: a {type(policy).__name__} cannot generate; give a causal model")
-    rows = [list(prompt) for prompt in prompts for _ in range(n)]
+    if n < 1 or batch < 1:
+        raise BadInput(f"sample: n is {n} and batch {batch}; both must be at least 1")
+    rows = [tuple(prompt) for prompt in prompts for _ in range(n)]
     device = next(policy.parameters()).device
     before = policy.training
     policy.eval()
@@ -51,24 +54,67 @@ def sample(
     with torch.no_grad(), own_randomness(seed, device):
         for first in range(0, len(rows), batch):
             part = rows[first : first + batch]
-            width = max(map(len, part))
-            # Generation wants prompts that end together: padded on the left, masked.
-            ids = torch.tensor([[end] * (width - len(row)) + row for row in part], device=device)
-            seen = [[0] * (width - len(row)) + [1] * len(row) for row in part]
-            drawn = policy.generate(
-                input_ids=ids,
-                attention_mask=torch.tensor(seen, device=device),
-                max_new_tokens=longest,
-                do_sample=temperature > 0.0,
-                temperature=temperature if temperature > 0.0 else None,
-                top_k=0 if temperature > 0.0 else None,
-                top_p=1.0 if temperature > 0.0 else None,
-                eos_token_id=end,
-                pad_token_id=end,
-            )
-            found += [_until(row, end) for row in drawn[:, width:].tolist()]
+            drawn = _draw(policy, part, longest, end, temperature)
+            if drawn is None:
+                drawn = _generate(policy, part, longest, end, temperature)
+            found += drawn
     policy.train(before)
     return [found[i : i + n] for i in range(0, len(found), n)]
+
+
+def _draw(
+    policy: Module, rows: Sequence[Ids], longest: int, end: int, temperature: float
+) -> list[list[int]] | None:
+    """Token by token, equal prompts read once and ended rows left out; None: it cannot be done."""
+    number = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, rows)))}
+    prefix = fill(policy, list(number))
+    if prefix is None:
+        return None
+    device = prefix.logits.device
+    prefix.select(torch.tensor([number[tuple(row)] for row in rows], device=device))
+    drawn = torch.full((len(rows), longest), end, device=device)
+    active = torch.arange(len(rows), device=device)
+    going = torch.ones_like(active, dtype=torch.bool)
+    for place in range(longest):
+        if temperature > 0.0:
+            chances = (prefix.logits.float() / temperature).softmax(-1)
+            token = torch.multinomial(chances, 1)
+        else:
+            token = prefix.logits.argmax(-1, keepdim=True)
+        drawn[active, place] = token[:, 0]
+        going = going & (token[:, 0] != end)
+        left = int(going.sum())
+        if place + 1 == longest or not left:
+            break
+        # Taking rows out of the cache copies it: done when a fifth of the work is saved.
+        if left <= 0.8 * len(active):
+            kept = going.nonzero()[:, 0]
+            prefix.select(kept)
+            active, token, going = active[kept], token[kept], going[kept]
+        prefix.read(token)
+    return [_until(row, end) for row in drawn.tolist()]
+
+
+def _generate(
+    policy: Module, rows: Sequence[Ids], longest: int, end: int, temperature: float
+) -> list[list[int]]:
+    width = max(map(len, rows))
+    device = next(policy.parameters()).device
+    # Generation wants prompts that end together: padded on the left, masked.
+    ids = torch.tensor([[end] * (width - len(row)) + list(row) for row in rows], device=device)
+    seen = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    drawn = policy.generate(
+        input_ids=ids,
+        attention_mask=torch.tensor(seen, device=device),
+        max_new_tokens=longest,
+        do_sample=temperature > 0.0,
+        temperature=temperature if temperature > 0.0 else None,
+        top_k=0 if temperature > 0.0 else None,
+        top_p=1.0 if temperature > 0.0 else None,
+        eos_token_id=end,
+        pad_token_id=end,
+    )
+    return [_until(row, end) for row in drawn[:, width:].tolist()]
 
 
 def log_probability(policy: Module, rows: Iterable[Answer], batch: int = 512) -> Tensor:
