@@ -228,6 +228,9 @@ STUDY = Study(
         "longer run does to PAR is open: `--set steps=300`, about 18 CPU minutes.",
         "The released clipping uses running statistics of training; here the ends are mean and "
         "deviation of the base's own rewards. Its min-max and mean-deviation scalings are not run.",
+        "Here the proxy is right wherever the base's own answers lie, so that cutting it off there "
+        "takes most of the hack away and does better than PAR; a reward model's noise has no such "
+        "edge.",
         "Reward models trained otherwise (ODIN, WARM) are not compared: the proxy is a function.",
     ),
 )  # fmt: skip

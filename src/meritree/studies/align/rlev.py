@@ -180,6 +180,10 @@ STUDY = Study(
         "training learns first. On longer chains a tiny model learns no arithmetic from rewards.",
         "Answers have one length here, so that only the accuracy and the gradient at the end token "
         "(an exact test of equation 13) are checked, not the length of answers after training.",
+        "The uniform scale and correctness only are one method but for rounding and the cut of "
+        "long gradients; single seeds of the two differ by up to 0.1. RLEV's gain over correctness "
+        "only is 0.12 in one seed and 0.004 in two, so that these three seeds say little; over "
+        "shuffled values nothing is resolved.",
         "A larger run: `--set steps=200 --seeds 10`, about 15 CPU minutes.",
     ),
 )  # fmt: skip
