@@ -177,7 +177,7 @@ STUDY = Study(
         "Adam is blind to a factor of the whole loss, so that the uniform scale is next to nothing "
         "here; it would matter under plain gradient steps.",
         "Questions are measured that were trained on: the claim is about which facts a limited "
-        "training learns first. On longer chains RLOO lowered this tiny model's accuracy (rate 3e-4) "
+        "training learns first. On longer chains RLOO lowered this model's accuracy (rate 3e-4) "
         "or hardly moved it (1e-4) in 60 and 40 steps of a trial seed.",
         "Answers have one length here, so that only the accuracy and the gradient at the end token "
         "(an exact test of equation 13) are checked, not the length of answers after training.",
