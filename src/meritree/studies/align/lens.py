@@ -213,7 +213,7 @@ STUDY = Study(
         "Penalties are at most 1/16 and weighted by 1/4 in negative groups, beside advantages of "
         "the order of 1 in mixed ones: differences of the final policies are small, and 3 seeds "
         "with 100 prompts resolve about 0.03 in pass@k. A larger run: "
-        "`--set steps=300 --set eval=400 --seeds 10`, about 90 CPU minutes.",
+        "`--set steps=300 --set eval=400 --seeds 10`, about 45 CPU minutes.",
         "A penalty that is equal for all wrong answers of a group is GRPO exactly once it is "
         "centred (tests/align/test_lens.py); the uniform penalty here is therefore not centred.",
         "The importance weight D_imp uses whole answers' probabilities, computed in logarithms.",

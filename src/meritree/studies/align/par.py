@@ -225,7 +225,7 @@ STUDY = Study(
         "The KL coefficient of 0.05 was chosen on another seed: there the released 0.005, made for "
         "texts of hundreds of tokens, let both the raw proxy and PAR be hacked; both are shown.",
         "Peaks are means of ten windows of a run; a share below 0 is a gold below 0. What a "
-        "longer run does to PAR is open: `--set steps=300`, about 18 CPU minutes.",
+        "longer run does to PAR is open: `--set steps=300`, about 15 CPU minutes.",
         "The released clipping uses running statistics of training; here the ends are mean and "
         "deviation of the base's own rewards. Its min-max and mean-deviation scalings are not run.",
         "Here the proxy is right wherever the base's own answers lie, so that cutting it off there "

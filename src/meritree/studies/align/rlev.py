@@ -185,6 +185,6 @@ STUDY = Study(
         "long gradients; single seeds of the two differ by up to 0.1. RLEV's gain over correctness "
         "only is 0.12 in one seed and 0.004 in two, so that these three seeds say little; over "
         "shuffled values nothing is resolved.",
-        "A larger run: `--set steps=200 --seeds 10`, about 15 CPU minutes.",
+        "A larger run: `--set steps=200 --seeds 10`, about 20 CPU minutes.",
     ),
 )  # fmt: skip
