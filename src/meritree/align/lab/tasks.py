@@ -11,7 +11,7 @@ from meritree.errors import BadInput
 
 PAD, BOS, EOS = "[PAD]", "[BOS]", "[EOS]"
 Words = Sequence[str]
-NAMES = ("grammar", "countdown", "chains", "sorting")
+NAMES = ("grammar", "countdown", "chains", "hybrid", "sorting")
 
 
 class Task(Protocol):
