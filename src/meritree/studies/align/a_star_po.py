@@ -51,9 +51,7 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
             if arm == PPO:
                 options["critic"] = _critic(policy, settings)
             begun = process_time()
-            trained = _verifiable.fit(
-                bench, policy, method, data, settings, log_every=1, **options
-            )
+            trained = _verifiable.fit(bench, policy, method, data, settings, log_every=1, **options)
             yield from _costs(arm, trained, settings, process_time() - begun)
             solved = _verifiable.judged(bench, policy, fresh, settings["eval"], seed)
             yield from _solved(arm, solved, settings)

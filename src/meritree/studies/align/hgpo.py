@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from meritree.align.lab import hybrid
 from meritree.studies.align import _verifiable
 from meritree.studies.align._lab import one_thread
-from meritree.studies.checks import Better, Bound
-from meritree.studies.rows import Rows
+from meritree.studies.checks import FEWEST, Better, Bound, Own, decide, show
+from meritree.studies.rows import Rows, SeedRow
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from meritree.stats import Interval
+    from meritree.studies.checks import Outcome
 
 HFT, HGPO, RFT, PRICED = "HFT", "HGPO", "HFT + RFT", "GRPO, price on length"
 ALWAYS, NEVER = "HGPO, always thinking", "HGPO, never thinking"
@@ -47,7 +50,7 @@ class Told:
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
     """As many answers in training for HGPO as for GRPO; every policy chooses freely in the test."""
     with one_thread():
-        bench = _verifiable.open_bench("hybrid", settings)
+        bench = _warm_start(settings)
         rng = Random(f"hgpo {seed}")
         test = [
             prompt
@@ -70,6 +73,18 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
         policy = bench.policy()
         _rejected(bench, policy, train, seed, settings)
         yield from _judged(RFT, bench, policy, test, seed, settings)
+
+
+def _warm_start(settings: Settings) -> _verifiable.Bench:
+    """HFT, trained at its first use; smaller batches than the lab's own, for more steps."""
+    from meritree.align.lab.base import Recipe, base
+    from meritree.align.lab.model import Vocabulary
+    from meritree.align.rewards import task_reward
+
+    names = {"steps": "base_steps", "rows": "base_rows", "batch": "base_batch"}
+    made = base(Recipe("hybrid", **{name: settings[key] for name, key in names.items()}))
+    ref = made.model.requires_grad_(False)
+    return _verifiable.Bench(made.task, ref, Vocabulary(made.task), task_reward(made.task))
 
 
 def method(bench: Any, size: int = 4, alpha: float = 1.0) -> Any:
@@ -212,6 +227,18 @@ def _length(prompt: Sequence[str]) -> int:
     return (len(prompt) - 1) // 2
 
 
+def _cheaper(rows: Rows) -> tuple[Outcome, str, Interval | None]:
+    """Tokens of the policy's own choice as a share of those of always thinking."""
+    own, slow = (rows.where(metric="tokens", system=arm, dataset=CHAINS) for arm in (HGPO, ALWAYS))
+    share = Rows.of(
+        SeedRow(a.seed, HGPO, CHAINS, "share", a.value / b.value)
+        for a, b in zip(own, slow, strict=True)
+    ).interval("share")
+    few = len(rows.seeds) < FEWEST
+    text = f"tokens of the free choice / of always thinking: {show(share)}, asked <= 0.6"
+    return "inconclusive" if few else decide(share, high=0.6), text, share
+
+
 def draw(rows: Rows, figure: Figure) -> str:
     """Think rate by length of the chain; right answers against tokens."""
     left, right = figure.subplots(1, 2)
@@ -237,3 +264,64 @@ def draw(rows: Rows, figure: Figure) -> str:
         "right unless said otherwise). Means of "
         f"{len(rows.seeds)} seeds, with 95 % intervals on the left."
     )
+
+
+STUDY = Study(
+    id="S061",
+    name="hgpo",
+    paper=Paper(
+        "Think Only When You Need with Large Hybrid-Reasoning Models",
+        "L. Jiang, X. Wu, S. Huang, Q. Dong, Z. Chi, L. Dong, X. Zhang, T. Lv, L. Cui, F. Wei",
+        2025,
+        "2505.14631",
+        read="paper (its equations); no code is released",
+    ),
+    claim=(
+        "A warm start on thinking and plain answers (HFT), then groups with half of the answers in "
+        "each mode, rewarded for being the best of their mode and for the better mode (HGPO), "
+        "teach a model to think only where it helps: higher hybrid accuracy at fewer tokens."
+    ),
+    parts=(
+        "meritree.align.rlvr.fit_rlvr",
+        "meritree.align.mixes.ModeForced",
+        "meritree.align.shaping.HybridMode",
+        "meritree.objectives.group_advantages.hybrid_mode",
+        "meritree.align.lab.hybrid.TASK",
+    ),
+    data=(
+        Data(CHAINS, "the package's chains modulo ten whose answers begin with their mode "
+             "(meritree.align.lab.hybrid); a Llama of 97 000 parameters trained on right answers "
+             "of both modes (HFT)",
+             "256 training and 120 fresh chains a seed, 16 free answers to each fresh one and 16 "
+             "in either mode"),
+    ),
+    baselines=(HFT, RFT, PRICED, ALWAYS, NEVER),
+    measure=measure,
+    checks=(
+        Bound("HGPO's hybrid accuracy is at least 0.85", "hybrid accuracy", HGPO, CHAINS,
+              at_least=0.85),
+        Better("it is higher than HFT's by 0.2", "hybrid accuracy", HGPO, HFT, by=0.2,
+               dataset=CHAINS),
+        Better("it is higher than RFT's", "hybrid accuracy", HGPO, RFT, dataset=CHAINS),
+        Better("HGPO answers better than HFT", "right", HGPO, HFT, dataset=CHAINS),
+        Better("right within 0.02 of the same policy always thinking", "right", HGPO, ALWAYS,
+               by=-0.02, dataset=CHAINS),
+        Own("with at most 0.6 of the tokens of always thinking", _cheaper),
+        Bound("the think rate rises with the chain's length", "rise of the think rate", HGPO,
+              CHAINS, at_least=0.02),
+        Better("HGPO answers better than GRPO with a price on length", "right", HGPO, PRICED,
+               dataset=CHAINS),
+    ),
+    scales={
+        "smoke": Scale(1, {"base_steps": 60, "base_rows": 2000, "base_batch": 128, "prompts": 16, "test": 12,
+                           "free": 4, "forced": 4, "answers": 32, "steps": 2, "rate": 5e-4}),
+        "full": Scale(3, {"base_steps": 2400, "base_rows": 40_000, "base_batch": 64,
+                          "prompts": 256, "test": 120, "free": 16, "forced": 16, "answers": 256,
+                          "steps": 60, "rate": 5e-4}),
+    },
+    draw=draw,
+    needs=("numpy", "matplotlib", "torch", "transformers"),
+    extra="align",
+    repeatable=False,
+    notes=(),
+)  # fmt: skip
