@@ -16,7 +16,7 @@ THINK, DIRECT = chains.MODES
 
 @dataclass(frozen=True)
 class Hybrid:
-    """Prompt ``a sign b sign c ...``; answer ``<think> step ; step ; = last`` or ``<direct> = last``."""
+    """Prompt ``a sign b sign c ...``; answer ``<think>`` or ``<direct>``, then as in the chains."""
 
     name: str = "hybrid"
     longest: int = chains.TASK.longest + 1

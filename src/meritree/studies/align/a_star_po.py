@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from meritree.studies.align import _verifiable
 from meritree.studies.align._lab import one_thread
-from meritree.studies.checks import Better, Bound, Own, decide, show
+from meritree.studies.checks import Better
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from meritree.stats import Interval
-    from meritree.studies.checks import Outcome
 
 APO, EARLY = "A*-PO", "A*-PO at 60 % of the answers"
 GRPO, PAIRS, RLOO, PPO = "GRPO", "GRPO, 2 answers a prompt", "RLOO", "PPO"
@@ -46,12 +43,13 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
             yield Row(f"N = {n}", VALUES, "error of V*", _value_error(found, n))
         yield from _optimal(bench, data, fresh, seed, settings, found.length)
         for arm, (method, size) in _grouped().items():
-            options: dict[str, Any] = {"batch": settings["answers"] // size, "seed": seed}
+            sized = {**settings, "batch": settings["answers"] // size}
+            options: dict[str, Any] = {"seed": seed}
             policy = bench.policy()
             if arm == PPO:
                 options["critic"] = _critic(policy, settings)
             begun = process_time()
-            trained = _verifiable.fit(bench, policy, method, data, settings, log_every=1, **options)
+            trained = _verifiable.fit(bench, policy, method, data, sized, log_every=1, **options)
             yield from _costs(arm, trained, settings, process_time() - begun)
             solved = _verifiable.judged(bench, policy, fresh, settings["eval"], seed)
             yield from _solved(arm, solved, settings)
@@ -118,7 +116,7 @@ def _optimal(
         return {}
 
     trained = _verifiable.fit(
-        bench, policy, method(), valued, settings, batch=answers, log_every=1, seed=seed,
+        bench, policy, method(), valued, {**settings, "batch": answers}, log_every=1, seed=seed,
         steps=settings["steps"] - first, evaluate=look, evaluate_every=early,
     )  # fmt: skip
     spent = process_time() - begun - looked
@@ -158,18 +156,6 @@ def _value_error(found: Any, n: int) -> float:
 def _value(p: float) -> float:
     """beta_1 log E e^(r / beta_1) where r is 1 with probability p, else 0."""
     return BETA_1 * log(1.0 + p * (exp(1.0 / BETA_1) - 1.0))
-
-
-def _shrinks(rows: Rows) -> tuple[Outcome, str, Interval | None]:
-    """The error of V* from eight answers against that from one, as a ratio."""
-    from meritree.studies.rows import SeedRow
-
-    few, many = (rows.where(metric="error of V*", system=f"N = {n}") for n in (1, 8))
-    ratio = Rows.of(
-        SeedRow(a.seed, "ratio", VALUES, "ratio", b.value / a.value)
-        for a, b in zip(few, many, strict=True)
-    ).interval("ratio")
-    return decide(ratio, high=0.5), f"error at N = 8 / at N = 1: {show(ratio)}, asked <= 0.5", ratio
 
 
 def draw(rows: Rows, figure: Figure) -> str:
@@ -237,19 +223,32 @@ STUDY = Study(
                dataset=TRAIN),
         Better("equal answers: less CPU time than GRPO", "CPU s", APO, GRPO, higher=False,
                dataset=TRAIN),
-        Own("eight answers halve the error of V* from one", _shrinks),
-        Bound("V* from eight answers is within 0.1", "error of V*", "N = 8", VALUES, at_most=0.1),
     ),
     scales={
         "smoke": Scale(1, {"base_steps": 60, "base_rows": 2000, "prompts": 16, "test": 8,
                            "eval": 16, "answers": 32, "reference": 2, "steps": 3, "rate": 3e-4}),
         "full": Scale(3, {"base_steps": 1200, "base_rows": 20_000, "prompts": 256, "test": 120,
-                          "eval": 64, "answers": 256, "reference": 8, "steps": 80,
+                          "eval": 64, "answers": 256, "reference": 8, "steps": 60,
                           "rate": 3e-4}),
     },
     draw=draw,
     needs=("numpy", "matplotlib", "torch", "transformers"),
     extra="align",
     repeatable=False,
-    notes=(),
+    notes=(
+        "A tiny model shows mechanisms, not benchmark gains; memory is not measured here.",
+        "The released code's reward and values are used as they are: beta_1 = 0.5, eight answers a "
+        "prompt, beta_2 = 0.001, one answer a prompt, no prompt left out. TRL's A2PO has the same "
+        "loss (tests/align/test_a_star_po.py) but leaves out prompts that the reference never "
+        "solves unless told otherwise.",
+        "Every arm draws 256 answers a step and takes one step of Adam on them at one rate, 3e-4, "
+        "chosen on other seeds; A*-PO takes fewer steps, since 2048 answers go into its values.",
+        "The reference stays on the machine for the regression and is asked at every step, which "
+        "is what A*-PO's CPU time beside GRPO's is made of. Real models spend theirs on "
+        "generation, which is equal here by design: thousand tokens drawn says so.",
+        "REBEL is not run: its pairs of answers have no place in the trainer. GRPO with two "
+        "answers a prompt stands for small groups.",
+        "A larger run: --set steps=300 --set prompts=1000 takes about half an hour of one core.",
+        "Rows need not repeat to the last digit: single precision sums differ between processors.",
+    ),
 )  # fmt: skip

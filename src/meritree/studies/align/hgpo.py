@@ -66,8 +66,8 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
         for arm, (method, size) in _methods(bench).items():
             policy = bench.policy()
             _verifiable.fit(
-                bench, policy, method, data, settings,
-                batch=settings["answers"] // size, seed=seed,
+                bench, policy, method, data,
+                {**settings, "batch": settings["answers"] // size}, seed=seed,
             )  # fmt: skip
             yield from _judged(arm, bench, policy, test, seed, settings)
         policy = bench.policy()
@@ -313,7 +313,8 @@ STUDY = Study(
                dataset=CHAINS),
     ),
     scales={
-        "smoke": Scale(1, {"base_steps": 60, "base_rows": 2000, "base_batch": 128, "prompts": 16, "test": 12,
+        "smoke": Scale(1, {"base_steps": 60, "base_rows": 2000, "base_batch": 128,
+                           "prompts": 16, "test": 12,
                            "free": 4, "forced": 4, "answers": 32, "steps": 2, "rate": 5e-4}),
         "full": Scale(3, {"base_steps": 2400, "base_rows": 40_000, "base_batch": 64,
                           "prompts": 256, "test": 120, "free": 16, "forced": 16, "answers": 256,
