@@ -1,21 +1,20 @@
 """S061: can a policy learn when to think? HGPO on chains whose answers begin with their mode.
 
-The warm start on both modes (HFT), HGPO, rejection fine-tuning and GRPO with a price on length.
+The warm start on both modes (HFT), HGPO, and rejection fine-tuning with the same rule for modes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from meritree.align.lab import hybrid
 from meritree.studies.align import _verifiable
-from meritree.studies.align._lab import one_thread
-from meritree.studies.checks import FEWEST, Better, Bound, Own, decide, show
+from meritree.studies.align._lab import one_thread, reaches
+from meritree.studies.checks import FEWEST, Better, Own, decide, show
 from meritree.studies.rows import Rows, SeedRow
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from meritree.stats import Interval
     from meritree.studies.checks import Outcome
 
-HFT, HGPO, RFT, PRICED = "HFT", "HGPO", "HFT + RFT", "GRPO, price on length"
+HFT, HGPO, RFT = "HFT", "HGPO", "HFT + RFT"
 ALWAYS, NEVER = "HGPO, always thinking", "HGPO, never thinking"
 CHAINS = "chains, modes of the answer"
 LENGTHS = tuple(range(1, hybrid.chains.LONGEST + 1))
@@ -48,7 +47,7 @@ class Told:
 
 
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
-    """As many answers in training for HGPO as for GRPO; every policy chooses freely in the test."""
+    """HGPO and RFT take as many steps; every policy chooses its mode freely in the test."""
     with one_thread():
         bench = _warm_start(settings)
         rng = Random(f"hgpo {seed}")
@@ -63,13 +62,11 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
         train = _verifiable.drawn_prompts(bench.task, settings["prompts"], rng, apart=test)
         data = _verifiable.asked(bench, train)
         yield from _judged(HFT, bench, bench.ref, test, seed, settings)
-        for arm, (method, size) in _methods(bench).items():
-            policy = bench.policy()
-            _verifiable.fit(
-                bench, policy, method, data,
-                {**settings, "batch": settings["answers"] // size}, seed=seed,
-            )  # fmt: skip
-            yield from _judged(arm, bench, policy, test, seed, settings)
+        policy = bench.policy()
+        made = method(bench)
+        sized = {**settings, "batch": settings["answers"] // made.size}
+        _verifiable.fit(bench, policy, made, data, sized, seed=seed)
+        yield from _judged(HGPO, bench, policy, test, seed, settings)
         policy = bench.policy()
         _rejected(bench, policy, train, seed, settings)
         yield from _judged(RFT, bench, policy, test, seed, settings)
@@ -99,20 +96,6 @@ def method(bench: Any, size: int = 4, alpha: float = 1.0) -> Any:
         advantage=HybridMode(alpha, DELTA), surrogate=Clip(0.5, 0.5), kl=0.001, agg="seq_mean",
         size=size, mix=ModeForced(plain, thinking),
     )  # fmt: skip
-
-
-def _methods(bench: Any) -> dict[str, tuple[Any, int]]:
-    from meritree.align.rlvr import RLVR
-    from meritree.align.shaping import Group, Shaped
-    from meritree.objectives import shapes
-    from meritree.objectives.surrogates import Clip
-
-    price = Shaped(partial(shapes.length_penalty, free=4, per_token=0.02), "length")
-    arms = (
-        (HGPO, method(bench)),
-        (PRICED, RLVR(Group(), Clip(0.2, 0.28), (price,), kl=0.001, agg="seq_mean", size=8)),
-    )
-    return {arm: (one, one.size) for arm, one in arms}
 
 
 def _rejected(
@@ -242,7 +225,7 @@ def _cheaper(rows: Rows) -> tuple[Outcome, str, Interval | None]:
 def draw(rows: Rows, figure: Figure) -> str:
     """Think rate by length of the chain; right answers against tokens."""
     left, right = figure.subplots(1, 2)
-    for arm in (HFT, HGPO, RFT, PRICED):
+    for arm in (HFT, HGPO, RFT):
         found = [rows.interval("think rate", arm, f"{k} operations") for k in LENGTHS]
         means = [one.mean for one in found]
         error = [[i.mean - i.low for i in found], [i.high - i.mean for i in found]]
@@ -251,7 +234,7 @@ def draw(rows: Rows, figure: Figure) -> str:
     left.set_ylabel("share of answers that think")
     left.legend(fontsize=8)
     left.grid(alpha=0.3)
-    for arm in (HFT, HGPO, RFT, PRICED, ALWAYS, NEVER):
+    for arm in (HFT, HGPO, RFT, ALWAYS, NEVER):
         at = rows.mean("tokens", arm, CHAINS), rows.mean("right", arm, CHAINS)
         right.plot(*at, "o", label=arm)
         right.annotate(arm, at, textcoords="offset points", xytext=(5, 4), fontsize=7)
@@ -292,14 +275,13 @@ STUDY = Study(
         Data(CHAINS, "the package's chains modulo ten whose answers begin with their mode "
              "(meritree.align.lab.hybrid); a Llama of 97 000 parameters trained on right answers "
              "of both modes (HFT)",
-             "256 training and 120 fresh chains a seed, 16 free answers to each fresh one and 16 "
+             "256 training and 120 fresh chains a seed, 8 free answers to each fresh one and 12 "
              "in either mode"),
     ),
-    baselines=(HFT, RFT, PRICED, ALWAYS, NEVER),
+    baselines=(HFT, RFT, ALWAYS, NEVER),
     measure=measure,
     checks=(
-        Bound("HGPO's hybrid accuracy is at least 0.85", "hybrid accuracy", HGPO, CHAINS,
-              at_least=0.85),
+        reaches("HGPO's hybrid accuracy is at least 0.85", "hybrid accuracy", HGPO, CHAINS, 0.85),
         Better("it is higher than HFT's by 0.2", "hybrid accuracy", HGPO, HFT, by=0.2,
                dataset=CHAINS),
         Better("it is higher than RFT's", "hybrid accuracy", HGPO, RFT, dataset=CHAINS),
@@ -307,22 +289,32 @@ STUDY = Study(
         Better("right within 0.02 of the same policy always thinking", "right", HGPO, ALWAYS,
                by=-0.02, dataset=CHAINS),
         Own("with at most 0.6 of the tokens of always thinking", _cheaper),
-        Bound("the think rate rises with the chain's length", "rise of the think rate", HGPO,
-              CHAINS, at_least=0.02),
-        Better("HGPO answers better than GRPO with a price on length", "right", HGPO, PRICED,
-               dataset=CHAINS),
+        reaches("the think rate rises with the chain's length", "rise of the think rate", HGPO,
+                CHAINS, 0.02),
+        Better("HGPO answers better than RFT", "right", HGPO, RFT, dataset=CHAINS),
     ),
     scales={
         "smoke": Scale(1, {"base_steps": 60, "base_rows": 2000, "base_batch": 128,
                            "prompts": 16, "test": 12,
                            "free": 4, "forced": 4, "answers": 32, "steps": 2, "rate": 5e-4}),
         "full": Scale(3, {"base_steps": 2400, "base_rows": 40_000, "base_batch": 64,
-                          "prompts": 256, "test": 120, "free": 16, "forced": 16, "answers": 256,
-                          "steps": 60, "rate": 5e-4}),
+                          "prompts": 256, "test": 120, "free": 8, "forced": 12, "answers": 256,
+                          "steps": 80, "rate": 3e-4}),
     },
     draw=draw,
     needs=("numpy", "matplotlib", "torch", "transformers"),
     extra="align",
     repeatable=False,
-    notes=(),
+    notes=(
+        "A tiny model shows mechanisms, not benchmark gains.",
+        "The warm start does not think equally well at all lengths: written steps help most at two,"
+        " three and six operations, so that the right mode does not simply follow the length.",
+        "As in the paper: two answers a mode, delta 0.2, alpha 1, clip 0.5, k3 with 0.001; the "
+        "right mode of a chain is by the policy's own answers in either mode, twelve each, "
+        "thinking where its share of right ones is higher by more than 0.2.",
+        "HFT + RFT imitates right answers of the warm start in the mode that the same rule prefers."
+        " The paper's HFT + DPO is not run.",
+        "A larger run: --set steps=300 --set prompts=1000 takes about half an hour of one core.",
+        "Rows need not repeat to the last digit: single precision sums differ between processors.",
+    ),
 )  # fmt: skip

@@ -1,16 +1,16 @@
 """S021: what makes PPO with a critic work on long answers? VAPO and what each part is worth.
 
-VAPO, VAPO without one part at a time, PPO and GRPO on chains with their steps written out.
+VAPO, VAPO without one part at a time, PPO and GRPO on remarks that a verifier accepts or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from meritree.align.lab import chains
+from meritree.align.lab import grammar
 from meritree.studies.align import _verifiable
 from meritree.studies.align._lab import one_thread
 from meritree.studies.checks import Better, Bound
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 VAPO, PPO, GRPO = "VAPO", "PPO", "GRPO"
 COLD, COUPLED = "without value pre-training", "without decoupled GAE"
 FIXED, NO_NLL = "without length-adaptive lambda", "without positive examples"
-TEST = "chains with steps, fresh"
+TEST = "fresh prompts"
+LEAST = 1.5  # worth of a remark that is accepted
 ALPHA = 2.0  # lambda 0.92 to 0.97; the paper's 0.05 is for answers of thousands of tokens
 MU = 0.1
 
@@ -63,10 +64,10 @@ ARMS = {
 def measure(seed: int, settings: Settings) -> Iterator[Row]:
     """Every arm takes as many policy steps on as many answers; the critic's warm-up is beside."""
     with one_thread():
-        bench = _verifiable.open_bench("chains", settings)
+        bench = _accepting(_verifiable.open_bench("grammar", settings))
         rng = Random(f"vapo {seed}")
-        test = _prompts(bench, settings["test"], rng, ())
-        train = _prompts(bench, settings["prompts"], rng, test)
+        test = _verifiable.drawn_prompts(bench.task, settings["test"], rng)
+        train = _verifiable.drawn_prompts(bench.task, settings["prompts"], rng, apart=test)
         data, fresh = _verifiable.asked(bench, train), _verifiable.asked(bench, test)
         found = _verifiable.judged(bench, bench.ref, fresh, settings["eval"], seed)
         yield from _solved("base", found)
@@ -92,11 +93,17 @@ def method(arm: Arm, size: int = 16) -> Any:
     )  # fmt: skip
 
 
-def _prompts(bench: Any, n: int, rng: Random, apart: Any) -> Any:
-    """Chains of any length that ask for their steps."""
-    return _verifiable.drawn_prompts(
-        bench.task, n, rng, apart=apart, keep=lambda prompt: prompt[0] == chains.MODES[0]
-    )
+def accepted(prompt: Sequence[str], answer: Sequence[str]) -> float:
+    """1 for a remark that is worth something and heeds all that the prompt asks for, else 0."""
+    heeds = grammar.satisfied(prompt, answer) == 1.0
+    return float(heeds and grammar.gold(prompt, answer) >= LEAST)
+
+
+def _accepting(bench: Any) -> Any:
+    """The grammar with a verifier in the place of its graded reward."""
+    from meritree.align.rewards import verifier
+
+    return replace(bench, reward=verifier(accepted, read=bench.words.read, on_error="refuse"))
 
 
 def _trained(bench: Any, policy: Any, arm: str, data: Any, seed: int, settings: Settings) -> Any:
@@ -156,7 +163,7 @@ def draw(rows: Rows, figure: Figure) -> str:
     bars(axes, rows.where(dataset=TEST), "pass@1")
     axes.axvline(rows.mean("pass@1", "base"), color="#888888", linewidth=1)
     return (
-        "Share of right answers to fresh chains of one to six operations after as many policy "
+        "Share of accepted remarks on fresh prompts after as many policy "
         "steps on as many answers each; the line is the base. Means of "
         f"{len(rows.seeds)} seeds with 95 % intervals."
     )
@@ -186,9 +193,10 @@ STUDY = Study(
         "meritree.objectives.extras.Nll",
     ),
     data=(
-        Data(TEST, "the package's chains (meritree.align.lab.chains) in the mode that writes its "
-             "steps; a Llama of 97 000 parameters trained on right answers",
-             "400 training and 120 fresh chains a seed, 32 answers to each fresh one"),
+        Data(TEST, "the package's preference grammar (meritree.align.lab.grammar) with a verifier: "
+             "1 for a remark worth 1.5 at least that heeds all instructions; a Llama of 97 000 "
+             "parameters trained on the grammar, remarks of 3 to 20 tokens",
+             "200 training and 120 fresh prompts a seed, 32 answers to each fresh one"),
     ),
     baselines=("base", PPO, GRPO, COLD, COUPLED, FIXED, NO_NLL),
     measure=measure,
