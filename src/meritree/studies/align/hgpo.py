@@ -299,7 +299,7 @@ STUDY = Study(
                            "free": 4, "forced": 4, "answers": 32, "steps": 2, "rate": 5e-4}),
         "full": Scale(3, {"base_steps": 2400, "base_rows": 40_000, "base_batch": 64,
                           "prompts": 256, "test": 120, "free": 8, "forced": 12, "answers": 256,
-                          "steps": 80, "rate": 3e-4}),
+                          "steps": 40, "rate": 3e-4}),
     },
     draw=draw,
     needs=("numpy", "matplotlib", "torch", "transformers"),
