@@ -68,6 +68,10 @@ def begins_even(samples: Sequence[Sample]) -> Rewards:
     return Rewards([float(sample.response[0] % 2 == 0) for sample in samples])
 
 
+def never(samples: Sequence[Sample]) -> Rewards:
+    return Rewards([0.0] * len(samples))
+
+
 DATA = [(2, 3, 4), (2, 5), (2, 6, 7)]
 
 
@@ -102,10 +106,6 @@ def test_the_composition_learns_what_is_rewarded(make_llama: Any) -> None:
 
 def test_right_answers_alone_are_imitated(make_llama: Any) -> None:
     """Without advantages the extra is all that moves the policy; without right answers nothing."""
-
-    def never(samples: Sequence[Sample]) -> Rewards:
-        return Rewards([0.0] * len(samples))
-
     method = RLVR(surrogate=None, extras=((0.1, Nll(label=1, mean=True, balanced=True)),), size=4)
     common: Any = {
         "longest": 4, "end": END, "steps": 2, "batch": 3,
@@ -116,6 +116,20 @@ def test_right_answers_alone_are_imitated(make_llama: Any) -> None:
     fit_rlvr(moved, method, prompts(DATA), begins_even, **common)
     assert torch.equal(weights(still), weights(make_llama(0)))
     assert not torch.equal(weights(moved), weights(make_llama(0)))
+
+
+def test_a_critic_explains_nothing_where_all_returns_are_equal(make_llama: Any) -> None:
+    """They are advantage + value, which differ by rounding."""
+    policy = make_llama(0)
+    critic = critic_of(policy)
+    torch.nn.init.normal_(critic.head[-1].weight)
+    result = fit_rlvr(
+        policy, vapo.method(vapo.FULL, size=4), prompts(DATA), never, longest=4, end=END,
+        critic=Critic(critic), optimizer=lambda p: torch.optim.SGD(p, lr=0.01), steps=2, batch=3,
+        log_every=1,
+    )  # fmt: skip
+    explained = [point.value for point in result.curve if point.name == "explained variance"]
+    assert explained == [0.0, 0.0]
 
 
 def test_a_critic_that_nothing_reads_is_refused(make_llama: Any) -> None:
