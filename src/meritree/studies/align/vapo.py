@@ -232,7 +232,7 @@ STUDY = Study(
                            "eval": 8, "batch": 2, "steps": 10, "warmup": 1, "rate": 3e-4,
                            "critic_rate": 1e-3}),
         "full": Scale(3, {**_lab.FULL_BASE, "prompts": 200, "test": 100, "eval": 32, "batch": 6,
-                          "steps": 20, "warmup": 40, "rate": 3e-4, "critic_rate": 3e-3}),
+                          "steps": 20, "warmup": 30, "rate": 3e-4, "critic_rate": 3e-3}),
     },
     draw=draw,
     needs=("numpy", "matplotlib", "torch", "transformers"),
@@ -242,7 +242,7 @@ STUDY = Study(
         "A tiny model shows mechanisms, not benchmark gains: answers of 3 to 20 tokens, where the "
         "paper's have thousands. Its alpha of 0.05 would make lambda 0 here; it is 1.",
         "All arms draw 96 answers a step, 16 a prompt, at one learning rate chosen on other "
-        "seeds. The critic's warm-up draws beside them: 40 steps that PPO and GRPO do without.",
+        "seeds. The critic's warm-up draws beside them: 30 steps that PPO and GRPO do without.",
         "The paper's critic begins as a reward model, which is what its value pre-training mends; "
         "ours begins as a copy of the policy's trunk and says 0.",
         "Of the paper's seven parts the likelihood of right answers, the loss of tokens, the upper "
