@@ -237,8 +237,8 @@ STUDY = Study(
     repeatable=False,
     notes=(
         "A tiny model shows mechanisms, not benchmark gains; memory is not measured here.",
-        "The released code's reward and values are used as they are: beta_1 = 0.5, eight answers a "
-        "prompt, beta_2 = 0.001, one answer a prompt, no prompt left out. TRL's A2PO has the same "
+        "Settings are the released script's: beta_1 = 0.5, eight answers a "
+        "prompt for the values, beta_2 = 0.001, one answer a prompt, no prompt left out. TRL's A2PO has the same "
         "loss (tests/align/test_a_star_po.py) but leaves out prompts that the reference never "
         "solves unless told otherwise.",
         "Every arm draws 256 answers a step and takes one step of Adam on them at one rate, 3e-4, "
@@ -248,7 +248,7 @@ STUDY = Study(
         "generation, which is equal here by design: thousand tokens drawn says so.",
         "REBEL is not run: its pairs of answers have no place in the trainer. GRPO with two "
         "answers a prompt stands for small groups.",
-        "A larger run: --set steps=300 --set prompts=1000 takes about half an hour of one core.",
+        "A larger run: --set steps=300 --set prompts=1000 takes about 20 CPU minutes.",
         "Rows need not repeat to the last digit: single precision sums differ between processors.",
     ),
 )  # fmt: skip

@@ -314,7 +314,7 @@ STUDY = Study(
         "thinking where its share of right ones is higher by more than 0.2.",
         "HFT + RFT imitates right answers of the warm start in the mode that the same rule prefers."
         " The paper's HFT + DPO is not run.",
-        "A larger run: --set steps=300 --set prompts=1000 takes about half an hour of one core.",
+        "A larger run: --set steps=300 --set prompts=1000 takes about 10 CPU minutes.",
         "Rows need not repeat to the last digit: single precision sums differ between processors.",
     ),
 )  # fmt: skip

@@ -251,7 +251,7 @@ STUDY = Study(
         "right answers and then over each one's tokens.",
         "The mean of running accuracy is over ten steps of six prompts each, so that the share "
         "that is kept falls short of 1 by chance alone.",
-        "Twenty steps are short. --set steps=200 --set batch=16 takes an hour of one core.",
+        "Twenty steps are short. --set steps=200 --set batch=16 takes about 40 CPU minutes.",
         "Rows need not repeat to the last digit: single precision sums differ between processors.",
     ),
 )  # fmt: skip
