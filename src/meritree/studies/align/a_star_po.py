@@ -237,9 +237,9 @@ STUDY = Study(
     repeatable=False,
     notes=(
         "A tiny model shows mechanisms, not benchmark gains; memory is not measured here.",
-        "Settings are the released script's: beta_1 = 0.5, eight answers a "
-        "prompt for the values, beta_2 = 0.001, one answer a prompt, no prompt left out. TRL's A2PO has the same "
-        "loss (tests/align/test_a_star_po.py) but leaves out prompts that the reference never "
+        "Settings are the released script's: beta_1 = 0.5, eight answers a prompt for the values, "
+        "beta_2 = 0.001, one answer a prompt, no prompt left out. TRL's A2PO has the same loss "
+        "(tests/align/test_a_star_po.py) but leaves out prompts that the reference never "
         "solves unless told otherwise.",
         "Every arm draws 256 answers a step and takes one step of Adam on them at one rate, 3e-4, "
         "chosen on other seeds; A*-PO takes fewer steps, since 2048 answers go into its values.",
