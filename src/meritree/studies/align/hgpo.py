@@ -314,7 +314,8 @@ STUDY = Study(
         "thinking where its share of right ones is higher by more than 0.2.",
         "Forty steps taught what the modes are worth on average: HGPO hardly thinks any more, a "
         "little less on short chains than on long ones. Two answers a mode tie often, and ties "
-        "go to the plain mode; whether more steps make the choice follow the chain is not measured.",
+        "go to the plain mode; whether more steps make the choice follow the chain is not "
+        "measured.",
         "HFT + RFT imitates right answers of the warm start in the mode that the same rule prefers."
         " The paper's HFT + DPO is not run.",
         "A larger run: --set steps=300 --set prompts=1000 takes about 10 CPU minutes.",

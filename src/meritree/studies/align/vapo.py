@@ -251,8 +251,8 @@ STUDY = Study(
         "right answers and then over each one's tokens.",
         "The mean of running accuracy is over ten steps of six prompts each, so that the share "
         "that is kept falls short of 1 by chance alone.",
-        "After its 30 steps the critic explains next to nothing of the returns, so that pre-training "
-        "and the two lambdas are hardly put to the test: a longer warm-up is needed.",
+        "After its 30 steps the critic explains next to nothing of the returns, so that "
+        "pre-training and the two lambdas are hardly put to the test: a longer warm-up is needed.",
         "Twenty steps are short. --set steps=200 --set batch=16 takes about 40 CPU minutes.",
         "Rows need not repeat to the last digit: single precision sums differ between processors.",
     ),
