@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from meritree.align.lab import hybrid
+from meritree.align.lab import chains, hybrid
 from meritree.studies.align import _verifiable
 from meritree.studies.align._lab import one_thread, reaches
 from meritree.studies.checks import FEWEST, Better, Own, decide, show
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 HFT, HGPO, RFT = "HFT", "HGPO", "HFT + RFT"
 ALWAYS, NEVER = "HGPO, always thinking", "HGPO, never thinking"
 CHAINS = "chains, modes of the answer"
-LENGTHS = tuple(range(1, hybrid.chains.LONGEST + 1))
+LENGTHS = tuple(range(1, chains.LONGEST + 1))
 DELTA = 0.2  # by how much thinking must be better, in training and in the measure
 
 
@@ -56,7 +57,7 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
             for k in LENGTHS
             for prompt in _verifiable.drawn_prompts(
                 bench.task, settings["test"] // len(LENGTHS), rng,
-                keep=lambda prompt, k=k: _length(prompt) == k,
+                keep=partial(_has_length, k),
             )
         ]  # fmt: skip
         train = _verifiable.drawn_prompts(bench.task, settings["prompts"], rng, apart=test)
@@ -204,6 +205,10 @@ def _slope(by_length: Mapping[int, Sequence[Told]]) -> float:
     middle, mean = fmean(k for k, _ in points), fmean(y for _, y in points)
     spread = sum((k - middle) ** 2 for k, _ in points)
     return sum((k - middle) * (y - mean) for k, y in points) / spread
+
+
+def _has_length(k: int, prompt: Sequence[str]) -> bool:
+    return _length(prompt) == k
 
 
 def _length(prompt: Sequence[str]) -> int:
