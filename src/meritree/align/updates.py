@@ -341,7 +341,8 @@ def _told(
         target = frozen["value_target_sg"][rows.mask]
         error = target - frozen["values_sg"][rows.mask]
         spread = target.var() if len(target) > 1 else target.sum() * 0.0
-        found["explained variance"] = float(1.0 - error.var() / spread) if spread > 0 else 0.0
+        # Equal targets differ by rounding (advantage + value), which explains nothing.
+        found["explained variance"] = float(1.0 - error.var() / spread) if spread > 1e-9 else 0.0
     return found
 
 

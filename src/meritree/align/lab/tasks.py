@@ -11,7 +11,9 @@ from meritree.errors import BadInput
 
 PAD, BOS, EOS = "[PAD]", "[BOS]", "[EOS]"
 Words = Sequence[str]
-NAMES = ("grammar", "countdown", "chains", "sorting", "minisql", "scenes", "mixed")
+NAMES = (
+    "grammar", "countdown", "chains", "hybrid", "sorting", "minisql", "scenes", "mixed",
+)  # fmt: skip
 
 
 class Task(Protocol):

@@ -189,11 +189,23 @@ def near(claim: str, metric: str, system: str, dataset: str, at_most: float) -> 
     One seed's figure may lie on either side on another processor.
     """
 
+    return _bounded(claim, metric, system, dataset, None, at_most)
+
+
+def reaches(claim: str, metric: str, system: str, dataset: str, at_least: float) -> Own:
+    """As `near`, the other way round."""
+    return _bounded(claim, metric, system, dataset, at_least, None)
+
+
+def _bounded(
+    claim: str, metric: str, system: str, dataset: str, low: float | None, high: float | None
+) -> Own:
     def decided(rows: Rows) -> tuple[Outcome, str, Interval | None]:
         interval = rows.interval(metric, system, dataset)
-        text = f"{metric} {show(interval)}, asked <= {at_most:g}"
+        asked = f"<= {high:g}" if low is None else f">= {low:g}"
+        text = f"{metric} {show(interval)}, asked {asked}"
         few = len(rows.seeds) < FEWEST
-        return ("inconclusive" if few else decide(interval, high=at_most)), text, interval
+        return ("inconclusive" if few else decide(interval, low, high)), text, interval
 
     return Own(claim, decided)
 
