@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import meritree.studies
 from meritree.studies.page import page
 from meritree.studies.registry import study_named, systems
-from meritree.studies.result import stored
+from meritree.studies.result import figure_name, stored
 
 HERE = Path(__file__).parent
-RESULTS = Path(meritree.studies.__file__).parent / "results"
+RESULTS = "../../src/meritree/studies/results"
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -28,11 +27,13 @@ def pages() -> Iterator[tuple[Path, str]]:
     for system in systems():
         if system.study is None:
             continue
-        full = stored(system.name).get("full")
-        figure = f"../../src/meritree/studies/results/{system.name}.png" if full else None
+        kept = stored(system.name)
+        links = {scale: f"{RESULTS}/{figure_name(system.name, scale)}" for scale in kept}
+        study = study_named(system.name)
+        further = {scale: (kept[scale], links[scale]) for scale in study.further if scale in kept}
         yield (
             HERE / "systems" / f"{system.name}.md",
-            page(study_named(system.name), full, figure),
+            page(study, kept.get("full"), links.get("full"), further),
         )
         index.append(
             f"| {system.id} | [{system.name}](systems/{system.name}.md) | {system.title} "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from meritree.studies.checks import FEWEST, Finding, Outcome
 from meritree.studies.rows import Rows
-from meritree.studies.study import Row, Settings
+from meritree.studies.study import Further, Row, Scale, Settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +33,8 @@ LEARNERS = (DQN, HLG, C51, SHIFT, SOFT, MDQN, DVW, IQN)
 WHOLE, LATE, COST = "return while learning", "return in the last fifth", "CPU s of a run"
 RATE, GAMMA, WORLDS, BATCH, WINDOWS = 5e-4, 0.99, 16, 64, 20
 LOW, HIGH = -1.0, 15.0  # support of the heads that have one
+STEPS, SEEDS = 100_000, 5
+MEASURED = ("Breakout",)  # games of the stored results
 
 
 def parts(name: str, actions: int) -> dict[str, Any]:
@@ -241,4 +243,25 @@ def draw(rows: Rows, figure: Figure) -> str:
     return (
         f"Mean return of the episodes that ended while learning, exploration included; "
         f"{len(rows.seeds)} seeds, 95 % intervals."
+    )
+
+
+def further(system: str, than: str = DQN, *, about: str, others: tuple[str, ...] = ()) -> Further:
+    """The scale ``minatar`` of a study: one learner against another, ``others`` beside them."""
+    return Further(
+        about=(
+            f"{about} MinAtar as gymnax has it (no sticky actions, no rise in difficulty), the "
+            f"network of its authors, Adam with step size {RATE:g} for all, nothing tuned, "
+            f"{STEPS} steps in {WORLDS} worlds with an update of {BATCH} rows after each step of "
+            "all: far from the 5 million steps of its authors. Runs of plain DQN are shared with "
+            "the other studies that have this scale. Games that are not in the table were not "
+            f"measured; `--set games={','.join(GAMES)}` measures all."
+        ),
+        scale=Scale(SEEDS, {"games": MEASURED, "steps": STEPS}),
+        measure=measure_of((than, system, *others)),
+        checks=tuple(
+            Gain(f"{system} gains more than {than} {when}", metric, system, than)
+            for when, metric in (("over the run", WHOLE), ("in its last fifth", LATE))
+        ),
+        draw=draw,
     )
