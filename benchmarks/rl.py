@@ -35,8 +35,9 @@ QUIET = {
 DIFFERENCES = (
     "our actor and critic have optimisers, and gradient norms to clip, of their own; CartPole is "
     "gymnax's, theirs gymnasium's; Breakout is gymnax's, theirs the numpy game of minatar 1.0.15 "
-    "without sticky actions and rising difficulty; both bootstrap episodes that are cut short; DQN's 1000 steps "
-    "before learning are among their steps, in which nothing is learned, and not among ours"
+    "without sticky actions and rising difficulty; both bootstrap episodes that are cut short; "
+    "DQN's 1000 steps before learning are among their steps, in which nothing is learned, and not "
+    "among ours"
 )
 
 
@@ -60,7 +61,8 @@ def learner(kind: str, steps: int) -> Any:
         torsos = {"actor": MinAtarTorso(), "critic": MinAtarTorso()} if game else {}
         return on_policy_trainer(env, **torsos, steps=steps, n_env=4, rollout=128, windows=10)
     return value_trainer(
-        env, net=MinAtarTorso() if game else None, head=Scalar(partial(regression.huber, delta=1.0)), steps=steps, n_env=8, batch=32,
+        env, net=MinAtarTorso() if game else None,
+        head=Scalar(partial(regression.huber, delta=1.0)), steps=steps, n_env=8, batch=32,
         warmup=1000, gamma=0.99, chain=TargetChain(shift=200), windows=10,
         optimizer=optax.chain(optax.clip_by_global_norm(10.0), optax.adam(5e-4)),
     )  # fmt: skip

@@ -42,10 +42,7 @@ class Breakout(gymnasium.Env[Any, Any]):
     def __init__(self) -> None:
         from minatar import Environment
 
-        self._new = lambda seed: Environment(
-            "breakout", sticky_action_prob=0.0, difficulty_ramping=False, random_seed=seed
-        )
-        self._game = self._new(0)
+        self._game = Environment("breakout", sticky_action_prob=0.0, difficulty_ramping=False)
         self._actions = self._game.minimal_action_set()
         # Numbers of one byte are what Stable-Baselines3 keeps in its replay buffer.
         self.observation_space = gymnasium.spaces.Box(0, 1, (10, 10, 4), np.uint8)
@@ -53,7 +50,7 @@ class Breakout(gymnasium.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
-            self._game = self._new(seed)
+            self._game.seed(seed)
         self._game.reset()
         return self._game.state().astype(np.uint8), {}
 
@@ -96,7 +93,8 @@ def made(kind: str, steps: int, seed: int) -> Any:
         )  # fmt: skip
     return DQN(
         "MlpPolicy", make_vec_env(env, 8, seed=seed), seed=seed, device="cpu",
-        policy_kwargs=network, learning_rate=5e-4, buffer_size=50_000, learning_starts=1000, batch_size=32, gamma=0.99,
+        policy_kwargs=network,
+        learning_rate=5e-4, buffer_size=50_000, learning_starts=1000, batch_size=32, gamma=0.99,
         train_freq=1, gradient_steps=1, target_update_interval=1600, exploration_fraction=0.5,
         exploration_initial_eps=1.0, exploration_final_eps=0.05, max_grad_norm=10.0,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Train what the studies need at scale ``minatar``, game after game; stop and go on at any time.
 
-    python benchmarks/minatar.py [--steps 100000] [--seeds 5] [--games Breakout,...]
+    python benchmarks/minatar_runs.py [--steps 100000] [--seeds 5] [--games Breakout,...]
                                  [--learners DQN,...]
 
 Finished runs are kept in the cache folder, where `meritree study NAME --scale minatar` finds them;
