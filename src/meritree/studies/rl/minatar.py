@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meritree.errors import BadInput
 from meritree.studies.checks import FEWEST, Finding, Outcome
 from meritree.studies.rows import Rows
 from meritree.studies.study import Further, Row, Scale, Settings
@@ -121,15 +122,30 @@ def trained(name: str, game: str, steps: int, seed: int, folder: Path | None = N
     """
     made = trainer(name, game, steps)
     place = (folder or kept_at()) / f"{made.recipe()}-{made.windows}-{seed}.json"
-    if place.is_file():
+    about = {"learner": name, "game": game, "steps": steps, "seed": seed}
+    return kept(place, lambda: _train(made, seed), about)
+
+
+def kept(place: Path, train: Callable[[], Trained], about: Mapping[str, Any]) -> Trained:
+    """What the file holds, or what is trained now, which it then holds.
+
+    Args:
+        place: the file; a run that was stopped leaves none.
+        train: makes the run.
+        about: whose run it is, for readers of the file.
+    """
+    try:
         found = json.loads(place.read_text("utf-8"))
         return Trained(tuple(found["returns"]), found["cpu_s"], found["commit"])
-    one = _train(made, seed)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError, KeyError, TypeError):
+        one = train()  # never run, or the file is no such file: it is written anew
     half = place.with_suffix(f".{os.getpid()}")
-    about = {"learner": name, "game": game, "steps": steps, "seed": seed}
-    half.write_text(json.dumps(about | asdict(one), allow_nan=False) + "\n", "utf-8")
-    half.replace(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(json.dumps({**about, **asdict(one)}, allow_nan=False) + "\n", "utf-8")
+        half.replace(place)
+    except OSError as error:
+        raise BadInput(f"{place}: cannot keep a finished run: {error.strerror}") from None
     return one
 
 
