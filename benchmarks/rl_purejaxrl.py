@@ -1,7 +1,7 @@
 """Our PPO beside PureJaxRL's at its own settings on CartPole, in steps per CPU second.
 
     git clone https://github.com/luchris429/purejaxrl
-    python benchmarks/rl_purejaxrl.py purejaxrl/purejaxrl [--repeats 3]
+    python benchmarks/rl_purejaxrl.py purejaxrl/purejaxrl [--repeats 3] [--worlds 4,64]
 
 Nothing of theirs is kept here. A temporary copy is changed in two places so that it runs with this
 gymnax: imports of brax and navix are left out (CartPole needs neither), and the wrapper that
@@ -28,8 +28,7 @@ from typing import Any
 from rl import QUIET
 
 HERE = Path(__file__).parent
-STEPS, ROLLOUT = 500_000, 128
-SETTINGS = {"4 worlds (theirs)": 4, "64 worlds": 64}
+ROLLOUT = 128
 OLD_STEP = "obs, state, reward, done, info = self._env.step("
 NEW_STEP = "obs, state, reward, ended, cut, info = self._env.step("
 
@@ -51,13 +50,13 @@ def patched(source: Path, folder: Path) -> None:
     (folder / "ppo.py").write_text((source / "ppo.py").read_text("utf-8"), "utf-8")
 
 
-def theirs(worlds: int) -> Callable[[Any], Any]:
+def theirs(worlds: int, steps: int) -> Callable[[Any], Any]:
     """Key to mean return of the episodes that ended in the last tenth."""
     import jax.numpy as jnp
     from ppo import make_train  # type: ignore[import-not-found]
 
     config = {
-        "LR": 2.5e-4, "NUM_ENVS": worlds, "NUM_STEPS": ROLLOUT, "TOTAL_TIMESTEPS": STEPS,
+        "LR": 2.5e-4, "NUM_ENVS": worlds, "NUM_STEPS": ROLLOUT, "TOTAL_TIMESTEPS": steps,
         "UPDATE_EPOCHS": 4, "NUM_MINIBATCHES": 4, "GAMMA": 0.99, "GAE_LAMBDA": 0.95,
         "CLIP_EPS": 0.2, "ENT_COEF": 0.01, "VF_COEF": 0.5, "MAX_GRAD_NORM": 0.5,
         "ACTIVATION": "tanh", "ENV_NAME": "CartPole-v1", "ANNEAL_LR": True, "DEBUG": False,
@@ -73,27 +72,27 @@ def theirs(worlds: int) -> Callable[[Any], Any]:
     return run
 
 
-def ours(worlds: int) -> Callable[[Any], Any]:
+def ours(worlds: int, steps: int) -> Callable[[Any], Any]:
     """The same of our trainer, values clipped as theirs are."""
     from meritree.rl.envs import Gymnax
     from meritree.rl.on_policy import AdamEpochs, on_policy_trainer
 
     trainer = on_policy_trainer(
         Gymnax("CartPole-v1"), value_step=AdamEpochs(clip=0.2), n_env=worlds, rollout=ROLLOUT,
-        steps=STEPS // (worlds * ROLLOUT) * (worlds * ROLLOUT), windows=10,
+        steps=steps, windows=10,
     )  # fmt: skip
     return lambda key: trainer.run(key)[1]["return"][-1]
 
 
-def compared(worlds: int, repeats: int) -> dict[str, Any]:
+def compared(worlds: int, steps: int, repeats: int) -> dict[str, Any]:
     """Compile both, run them in turns."""
     import jax
 
-    steps = STEPS // (worlds * ROLLOUT) * (worlds * ROLLOUT)
+    steps = steps // (10 * worlds * ROLLOUT) * (10 * worlds * ROLLOUT)  # whole windows of ours
     programs, found = {}, {}
     for name, make in (("ours", ours), ("PureJaxRL", theirs)):
         begun = time.process_time()
-        run = make(worlds)
+        run = make(worlds, steps)
         programs[name] = jax.jit(run).lower(jax.random.key(0)).compile()
         found[name] = {"compile_cpu_s": time.process_time() - begun, "cpu_s": [], "return": []}
     for seed in range(repeats):
@@ -118,6 +117,8 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="their folder purejaxrl/purejaxrl")
     parser.add_argument("--commit", default="", help="of theirs, where the folder is no checkout")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--worlds", default="4", help="numbers of worlds; theirs is 4")
+    parser.add_argument("--steps", type=int, default=204_800)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "rl_purejaxrl.json")
     given = parser.parse_args()
     os.environ.update(QUIET)
@@ -127,9 +128,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         patched(given.source, Path(folder))
         sys.path.insert(0, folder)
-        results = {name: compared(count, given.repeats) for name, count in SETTINGS.items()}
+        results = {
+            f"{count} worlds": compared(int(count), given.steps, given.repeats)
+            for count in given.worlds.split(",")
+        }
     document = {
-        "command": f"python benchmarks/rl_purejaxrl.py purejaxrl --repeats {given.repeats}",
+        "command": f"python benchmarks/rl_purejaxrl.py purejaxrl --repeats {given.repeats} "
+        f"--worlds {given.worlds} --steps {given.steps}",
         "commit": commits[0], "load": round(load, 1),
         "theirs": f"github.com/luchris429/purejaxrl at {commits[1]}, purejaxrl/ppo.py",
         "patched": "imports of brax and navix left out; the six results of gymnax 1.0's step",
