@@ -266,7 +266,7 @@ def further(system: str, than: str = DQN, *, about: str, others: tuple[str, ...]
     """The scale ``minatar`` of a study: one learner against another, ``others`` beside them."""
     return Further(
         about=(
-            f"{about} MinAtar as gymnax has it (no sticky actions, no rise in difficulty), the "
+            f"{about} MinAtar as gymnax has it (no sticky actions, at most 1000 steps), the "
             f"network of its authors, Adam with step size {RATE:g} for all, nothing tuned, "
             f"{STEPS} steps in {WORLDS} worlds with an update of {BATCH} rows after each step of "
             "all: far from the 5 million steps of its authors. Runs of plain DQN are shared with "
