@@ -336,7 +336,7 @@ STUDY = Study(
         "The alternating backup breaks ties towards the action unlike the law so far: greedy at "
         "every step, but not a fixed rule of ties, which would settle here.",
         "The paper's Atari suite needs GPUs. MinAtar at full length: `--scale minatar --set "
-        "steps=5000000`, about 15 processor minutes a run.",
+        "steps=5000000`, about 17 processor minutes a run.",
     ),
     further={
         "minatar": minatar.further(

@@ -260,7 +260,7 @@ STUDY = Study(
         "The paper's figures come from Atari, chess, robots and language models with networks of "
         "millions of parameters; nothing here contradicts them. Its noise and drift experiments "
         "are not repeated.",
-        "MinAtar at full length: `--scale minatar --set steps=5000000`, about 15 processor minutes "
+        "MinAtar at full length: `--scale minatar --set steps=5000000`, about 17 processor minutes "
         "a run.",
     ),
     further={
