@@ -271,8 +271,8 @@ def further(system: str, than: str = DQN, *, about: str, others: tuple[str, ...]
             f"{STEPS} steps in {WORLDS} worlds with an update of {BATCH} rows after each step of "
             "all: far from the 5 million steps of its authors. Runs of plain DQN are shared with "
             "the other studies that have this scale; what a run cost stands in the table, the "
-            "seconds below it are those of reading kept runs. Games that are not in the table were not "
-            f"measured; `--set games={','.join(GAMES)}` measures all."
+            "seconds below it are those of reading kept runs. Games that are not in the table were "
+            f"not measured; `--set games={','.join(GAMES)}` measures all."
         ),
         scale=Scale(SEEDS, {"games": MEASURED, "steps": STEPS}),
         measure=measure_of((than, system, *others)),
