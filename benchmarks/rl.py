@@ -1,13 +1,16 @@
-"""Environment steps learned from per CPU second: our trainers and Stable-Baselines3 on CartPole.
+"""Environment steps learned from per CPU second: our trainers and Stable-Baselines3.
 
-    python benchmarks/rl.py [--repeats 3] [--ppo-steps 100000] [--dqn-steps 50000]
-                            [--peer-python PATH]
+    python benchmarks/rl.py [--repeats 3] [--kinds ppo,dqn,ppo-breakout,dqn-breakout]
+                            [--steps KIND=N] [--peer-python PATH]
+
+On CartPole, and on MinAtar's Breakout: gymnax's for us, the game's own package for them.
 
 Same networks, batches, step sizes and schedules; each run is a process of its own with one thread,
 ours and theirs in turns. Counted is the CPU time of learning; what JAX compiles first stands apart.
 Every observation is consumed by a policy or a value network, none is thrown away unread. The
 interpreter of ``--peer-python`` must have stable-baselines3 (``pip install --no-deps`` beside torch
-and gymnasium). Prints a table; writes benchmarks/results/rl.json.
+and gymnasium; for Breakout also minatar). Prints a table; what benchmarks/results/rl.json holds of
+other kinds stays there.
 """
 
 from __future__ import annotations
@@ -24,14 +27,17 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+STEPS = {"ppo": 100_000, "dqn": 50_000, "ppo-breakout": 20_480, "dqn-breakout": 16_000}
 QUIET = {
     "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }  # fmt: skip
 DIFFERENCES = (
     "our actor and critic have optimisers, and gradient norms to clip, of their own; CartPole is "
-    "gymnax's, theirs gymnasium's; both bootstrap episodes that are cut short; DQN's 1000 steps "
-    "before learning are among their steps, in which nothing is learned, and not among ours"
+    "gymnax's, theirs gymnasium's; Breakout is gymnax's, theirs the numpy game of minatar 1.0.15 "
+    "without sticky actions and rising difficulty; both bootstrap episodes that are cut short; "
+    "DQN's 1000 steps before learning are among their steps, in which nothing is learned, and not "
+    "among ours"
 )
 
 
@@ -43,16 +49,20 @@ def learner(kind: str, steps: int) -> Any:
 
     from meritree.objectives import regression
     from meritree.rl.envs import Gymnax
+    from meritree.rl.nets import MinAtarTorso
     from meritree.rl.on_policy import on_policy_trainer
     from meritree.rl.value_based.chain import TargetChain
     from meritree.rl.value_based.trainer import value_trainer
     from meritree.value.heads import Scalar
 
-    env = Gymnax("CartPole-v1")
+    kind, _, game = kind.partition("-")
+    env = Gymnax("Breakout-MinAtar" if game else "CartPole-v1")
     if kind == "ppo":
-        return on_policy_trainer(env, steps=steps, n_env=4, rollout=128, windows=10)
+        torsos = {"actor": MinAtarTorso(), "critic": MinAtarTorso()} if game else {}
+        return on_policy_trainer(env, **torsos, steps=steps, n_env=4, rollout=128, windows=10)
     return value_trainer(
-        env, head=Scalar(partial(regression.huber, delta=1.0)), steps=steps, n_env=8, batch=32,
+        env, net=MinAtarTorso() if game else None,
+        head=Scalar(partial(regression.huber, delta=1.0)), steps=steps, n_env=8, batch=32,
         warmup=1000, gamma=0.99, chain=TargetChain(shift=200), windows=10,
         optimizer=optax.chain(optax.clip_by_global_norm(10.0), optax.adam(5e-4)),
     )  # fmt: skip
@@ -114,6 +124,20 @@ def compared(kind: str, steps: int, repeats: int, peer: str) -> dict[str, Any]:
     }
 
 
+def measured(kind: str, given: argparse.Namespace) -> dict[str, Any]:
+    """One kind, with the command, commit and load of its measurement."""
+    steps = dict(STEPS, **{name: int(n) for name, n in (each.split("=") for each in given.steps)})
+    load = os.getloadavg()[0]
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    found = compared(kind, steps[kind], given.repeats, given.peer_python)
+    return {
+        "command": f"python benchmarks/rl.py --repeats {given.repeats} --kinds {kind} "
+        f"--steps {kind}={steps[kind]}",
+        "commit": commit, "load": round(load, 1), **found,
+    }  # fmt: skip
+
+
 def shown(results: dict[str, Any]) -> str:
     """A table in Markdown."""
     lines = [
@@ -141,8 +165,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--ppo-steps", type=int, default=100_000)
-    parser.add_argument("--dqn-steps", type=int, default=50_000)
+    parser.add_argument("--kinds", default=",".join(STEPS))
+    parser.add_argument("--steps", action="append", default=[], metavar="KIND=N")
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "rl.json")
     parser.add_argument("--one", nargs=3, metavar=("KIND", "STEPS", "SEED"), help=argparse.SUPPRESS)
@@ -151,25 +175,19 @@ def main() -> None:
         kind, steps, seed = given.one
         print(json.dumps(ours(kind, int(steps), int(seed))))
         return
-    load = os.getloadavg()[0]
-    results = {
-        kind: compared(kind, steps, given.repeats, given.peer_python)
-        for kind, steps in (("ppo", given.ppo_steps), ("dqn", given.dqn_steps))
-    }
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    document = json.loads(given.out.read_text("utf-8")) if given.out.is_file() else {}
+    results = document.get("results", {})
+    for kind in given.kinds.split(","):
+        results[kind] = measured(kind, given)
     document = {
-        "command": f"python benchmarks/rl.py --repeats {given.repeats} --ppo-steps "
-        f"{given.ppo_steps} --dqn-steps {given.dqn_steps}",
-        "commit": commit,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load": round(load, 1),
         "differences": DIFFERENCES,
         "results": results,
-    }  # fmt: skip
+    }
     given.out.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     print(shown(results))
-    print(f"load {load:.1f} at the start; written to {given.out}")
+    loads = ", ".join(f"{kind} {found['load']}" for kind, found in results.items())
+    print(f"load at the start: {loads}; written to {given.out}")
 
 
 if __name__ == "__main__":

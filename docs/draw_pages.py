@@ -11,10 +11,11 @@ from pathlib import Path
 
 from meritree.studies.page import page
 from meritree.studies.registry import System, study_named, systems
-from meritree.studies.result import Result, stored
+from meritree.studies.result import Result, figure_name, stored
 from meritree.studies.study import Study
 
 HERE = Path(__file__).parent
+RESULTS = "../../src/meritree/studies/results"
 VERDICTS = ("holds", "holds in part", "inconclusive", "does not hold")
 
 
@@ -30,10 +31,12 @@ def pages() -> Iterator[tuple[Path, str]]:
     for system in systems():
         if system.study is None:
             continue
-        study, full = study_named(system.name), stored(system.name).get("full")
+        kept = stored(system.name)
+        links = {scale: f"{RESULTS}/{figure_name(system.name, scale)}" for scale in kept}
+        study, full = study_named(system.name), kept.get("full")
         shown.append((system, study, full))
-        figure = f"../../src/meritree/studies/results/{system.name}.png" if full else None
-        yield HERE / "systems" / f"{system.name}.md", page(study, full, figure)
+        further = {scale: (kept[scale], links[scale]) for scale in study.further if scale in kept}
+        yield HERE / "systems" / f"{system.name}.md", page(study, full, links.get("full"), further)
         index.append(
             f"| {system.id} | [{system.name}](systems/{system.name}.md) | {system.title} "
             f"| {system.verdict or '-'} |"

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from meritree.errors import BadInput
+from meritree.studies.checks import Bound
 from meritree.studies.figure import draw
 from meritree.studies.page import page
-from meritree.studies.result import Result, differences, store, table
+from meritree.studies.result import Result, differences, figure_name, store, table
 from meritree.studies.runner import run
-from meritree.studies.study import Row, Settings, Study
+from meritree.studies.study import Further, Row, Scale, Settings, Study
 
 
 class Stop(Exception):
@@ -157,3 +158,29 @@ def test_the_table_has_a_line_for_each_data_set_and_system(tiny: Study) -> None:
         ["high", "A"],
         ["high", "B"],
     ]
+
+
+def test_a_further_scale_has_its_own_measure_checks_and_place(tiny: Study, tmp_path: Path) -> None:
+    def larger(seed: int, settings: Settings) -> Iterator[Row]:
+        yield Row("A", "large", "score", settings["level"] + seed)
+
+    more = Further(
+        "What it adds.", Scale(3, {"level": 7.0}), larger,
+        (Bound("A is above 6", "score", at_least=6.0),), tiny.draw,
+    )  # fmt: skip
+    both = replace(tiny, further={"large": more})
+    result = run(both, "large", out=tmp_path / "run")
+    assert [row.value for row in result.rows] == [7.0, 8.0, 9.0]
+    assert [finding.claim for finding in result.findings] == ["A is above 6"]
+    store(run(both, "full"), tmp_path)
+    document = json.loads(store(result, tmp_path).read_text("utf-8"))
+    assert set(document) == {"full", "large"}
+    assert figure_name("dr-es", "large") == "dr-es-large.png"
+    text = page(both, None, further={"large": (result, "large.png")})
+    assert "## At scale large\n\nWhat it adds.\n\n**Verdict: holds.**" in text
+    assert "`meritree study dr-es --scale large`" in page(both, None)
+
+
+def test_an_unknown_scale_is_refused_with_those_there_are(tiny: Study) -> None:
+    with pytest.raises(BadInput, match="--scale huge: study dr-es has smoke, full"):
+        run(tiny, "huge")

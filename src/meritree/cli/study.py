@@ -24,7 +24,7 @@ def study(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Short name or number (`S033`).")],
     scale: Annotated[
-        str, typer.Option(metavar="smoke|full", help="Seconds for a look, or the whole study.")
+        str, typer.Option(metavar="smoke|full|...", help="Seconds, the whole study, or more.")
     ] = "full",
     seeds: Annotated[
         int | None, typer.Option(metavar="N", help="How many seeds.", show_default="the scale's")
@@ -72,12 +72,9 @@ def study(
     """
     from meritree.run.engines import make_engine
     from meritree.studies.registry import study_named
-    from meritree.studies.study import SCALES
 
     context.obj.json = json
-    if scale not in SCALES:
-        raise BadInput(f"--scale {scale}: there are {' and '.join(SCALES)}")
-    declared = with_model(study_named(name), model, base_url)
+    declared = with_model(study_named(name), model, base_url).at(scale)
     declared = with_settings(declared, scale, changes or ())
     other = " ".join([*([model] if model else []), *(changes or ())])
     if other and store:
@@ -207,13 +204,14 @@ def _compare(study: Study, result: Result) -> list[str]:
 
 def _keep(result: Result, folder: Path) -> None:
     import meritree.studies
-    from meritree.studies.result import store
+    from meritree.studies.result import figure_name, store
 
     home = Path(meritree.studies.__file__).parent / "results"
     try:
         store(result, home)
-        if result.scale == "full":
-            (home / f"{result.name}.png").write_bytes((folder / "figure.png").read_bytes())
+        if result.scale != "smoke":
+            name = figure_name(result.name, result.scale)
+            (home / name).write_bytes((folder / "figure.png").read_bytes())
     except OSError as error:
         raise BadInput(f"--store: {home} cannot be written: {error.strerror}") from None
 

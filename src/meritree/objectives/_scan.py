@@ -67,4 +67,5 @@ def _scanned(xp: Namespace, terms: Terms, inputs: tuple[Array | float, ...], las
         return y, y
 
     start = xp.astype(last, xp.result_type(last, *moving.values()))
-    return lax.scan(step, start, moving, reverse=True)[1]
+    # A step is a few sums: on processors the loop itself would cost more than what is in it.
+    return lax.scan(step, start, moving, reverse=True, unroll=16)[1]

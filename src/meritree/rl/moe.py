@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from meritree.errors import BadInput
-from meritree.rl.nets import with_context
+from meritree.rl.nets import Conv3, with_context
 
 Array: TypeAlias = Any
 Tokens: TypeAlias = Literal["pixel", "map", "sample"]
@@ -139,8 +139,8 @@ class Convolutions(nn.Module):
                 f"Convolutions: {len(self.filters)} filters and {len(self.paddings)} paddings; "
                 "give one of each for every layer"
             )
-        for count, padding in zip(self.filters, self.paddings, strict=True):
-            conv = nn.Conv(count, (3, 3), padding=padding, kernel_init=self.kernel_init)
+        for i, (count, padding) in enumerate(zip(self.filters, self.paddings, strict=True)):
+            conv = Conv3(count, padding, kernel_init=self.kernel_init, name=f"Conv_{i}")
             x = nn.relu(conv(x))
         return x
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from meritree.studies.registry import system_named
 from meritree.studies.result import Result, table
 from meritree.studies.study import Study
 
 
-def page(study: Study, result: Result | None, figure: str | None = None) -> str:
+def page(
+    study: Study,
+    result: Result | None,
+    figure: str | None = None,
+    further: Mapping[str, tuple[Result, str]] = MappingProxyType({}),
+) -> str:
     """Claim, parts, data, verdict, checks, figure, table and how to repeat it.
 
     Args:
         study: the declaration.
         result: its stored full run; None: the page says that it was not measured yet.
         figure: link to the figure.
+        further: stored results of further scales, by name, each with a link to its figure.
     """
     system = system_named(study.name)
     lines = [
@@ -38,6 +47,14 @@ def page(study: Study, result: Result | None, figure: str | None = None) -> str:
         lines += ["## Notes", "", *[f"- {note}" for note in study.notes], ""]
     if result:
         lines += _figures(result)
+    for scale, more in study.further.items():
+        lines += [f"## At scale {scale}", "", more.about, ""]
+        if scale not in further:
+            lines += [f"Not yet measured: `meritree study {study.name} --scale {scale}`.", ""]
+            continue
+        measured, link = further[scale]
+        lines += [*_verdict(measured), f"![{study.name}, {scale}]({link})", ""]
+        lines += [f"*{measured.caption}*", "", *_table(measured)]
     lines += ["## Repeat it", "", "```", f"meritree study {study.name}", "```", ""]
     return "\n".join(lines)
 
@@ -57,14 +74,20 @@ def _verdict(result: Result | None) -> list[str]:
 
 
 def _figures(result: Result) -> list[str]:
-    head, rows = table(result.rows)
-    made = result.provenance
-    first = f"{len(made.seeds)} seed{'s' if len(made.seeds) > 1 else ''}"
     return [
         "## Figures",
         "",
         "Means over seeds with 95 % bootstrap intervals.",
         "",
+        *_table(result),
+    ]
+
+
+def _table(result: Result) -> list[str]:
+    head, rows = table(result.rows)
+    made = result.provenance
+    first = f"{len(made.seeds)} seed{'s' if len(made.seeds) > 1 else ''}"
+    return [
         f"| {' | '.join(map(_cell, head))} |",
         f"|{'---|' * len(head)}",
         *[f"| {' | '.join(map(_cell, row))} |" for row in rows],

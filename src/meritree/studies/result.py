@@ -56,7 +56,7 @@ class Result:
 
     Attributes:
         id, name: of the system.
-        scale: ``smoke`` or ``full``; only a full run's verdict counts.
+        scale: ``smoke``, ``full`` or a further one; only a full run's verdict is the system's.
         verdict: of the checks together.
         findings: one a check.
         rows: what was measured.
@@ -118,7 +118,7 @@ class Result:
         return cls(
             document["id"],
             document["name"],
-            cast("ScaleName", document["scale"]),
+            document["scale"],
             cast("Verdict", document["verdict"]),
             tuple(_finding(check) for check in document["checks"]),
             Rows.of(SeedRow(*row) for row in document["rows"]),
@@ -144,7 +144,7 @@ def stored(name: str) -> dict[ScaleName, Result]:
 
 
 def store(result: Result, folder: Path) -> Path:
-    """Keep a result in ``folder/NAME.json``; the other scale's section stays as it is.
+    """Keep a result in ``folder/NAME.json``; sections of other scales stay as they are.
 
     Rows stand one a line, so that a change of figures is a readable difference.
     """
@@ -154,6 +154,11 @@ def store(result: Result, folder: Path) -> Path:
     document[result.scale] = result.to_json()
     path.write_text(write(document), "utf-8")
     return path
+
+
+def figure_name(name: str, scale: ScaleName) -> str:
+    """File of a stored figure: ``NAME.png`` of the full scale, ``NAME-SCALE.png`` of others."""
+    return f"{name}.png" if scale == "full" else f"{name}-{scale}.png"
 
 
 def write(document: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def run(
 
     Args:
         study: what to measure.
-        scale: ``smoke`` or ``full``.
+        scale: ``smoke``, ``full`` or one of the study's further ones.
         seeds: how many, from 0; default: the scale's own number.
         out: folder for the rows of finished seeds; None: nothing is kept between runs.
         engine: where seeds are measured; in this process when None.
@@ -62,6 +62,7 @@ def run(
             holds rows of another study or of other settings.
     """
     check_needs(study)
+    study = study.at(scale)
     size = study.scales[scale]
     count = size.seeds if seeds is None else seeds
     if count < 1:
@@ -145,7 +146,7 @@ def _measured(
 def _measure_named(name: str, scale: ScaleName, settings: dict[str, Any], seed: int) -> _Done:
     from meritree.studies.registry import study_named
 
-    declared = study_named(name)
+    declared = study_named(name).at(scale)
     size = replace(declared.scales[scale], settings=settings)
     return measure_seed(replace(declared, scales={**declared.scales, scale: size}), scale, seed)
 

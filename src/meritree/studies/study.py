@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from meritree.errors import BadInput
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from meritree.studies.checks import Finding
     from meritree.studies.rows import Rows
 
-ScaleName = Literal["smoke", "full"]
+ScaleName: TypeAlias = str
 Verdict = Literal["holds", "holds in part", "inconclusive", "does not hold"]
-SCALES: tuple[ScaleName, ...] = ("smoke", "full")
+SCALES: tuple[ScaleName, ...] = ("smoke", "full")  # what every study has
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,25 @@ Draw = Callable[["Rows", "Figure"], str]
 
 
 @dataclass(frozen=True, slots=True)
+class Further:
+    """Another measurement of the same system, beside its full scale, under a name of its own.
+
+    The system's verdict stays the full scale's; this one stands on the page below it.
+
+    Attributes:
+        about: what it adds, in one sentence.
+        scale: how large it is.
+        measure, checks, draw: as in `Study`.
+    """
+
+    about: str
+    scale: Scale
+    measure: Measure
+    checks: tuple[Check, ...]
+    draw: Draw
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """A claim and how it is measured.
 
@@ -129,6 +148,7 @@ class Study:
             measured, or a network is trained: processors differ in the last digits).
         part: what exactly works, where only a part of the system does; empty: all of it.
         notes: remarks for the page: what differs from the paper, what the claim leaves open.
+        further: other measurements by the names of their scales; see `Further`.
     """
 
     id: str
@@ -147,6 +167,7 @@ class Study:
     repeatable: bool = True
     part: str = ""
     notes: tuple[str, ...] = ()
+    further: Mapping[ScaleName, Further] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         if not self.checks:
@@ -157,6 +178,23 @@ class Study:
         for scale, size in self.scales.items():
             if size.seeds < 1:
                 raise BadInput(f"study {self.name}: scale {scale!r} has {size.seeds} seeds")
+
+    def at(self, scale: ScaleName) -> Study:
+        """The study that is run at this scale: itself, or with what is measured further.
+
+        Raises:
+            BadInput: it has no such scale; those it has are named.
+        """
+        if scale in self.scales:
+            return self
+        if scale not in self.further:
+            known = ", ".join([*self.scales, *self.further])
+            raise BadInput(f"--scale {scale}: study {self.name} has {known}")
+        more = self.further[scale]
+        return replace(
+            self, scales={**self.scales, scale: more.scale}, measure=more.measure,
+            checks=more.checks, draw=more.draw,
+        )  # fmt: skip
 
 
 def checked_row(study: Study, row: Row) -> Row:

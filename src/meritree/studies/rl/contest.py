@@ -92,11 +92,6 @@ def cartpole(steps: int) -> Task:
     return Task("CartPole-v1", steps, 0.0, 500.0)
 
 
-def minatar(game: str, steps: int, best: float = 10.0) -> Task:
-    """A game of MinAtar (``Breakout``); best is only a unit."""
-    return Task(f"{game}-MinAtar", steps, 0.0, best, n_env=16, batch=64, warmup=2000)
-
-
 def learn(system: System, task: Task, seed: int, rate: float) -> Curve:
     """One run of a system from a seed, Adam with step size ``rate``."""
     import jax

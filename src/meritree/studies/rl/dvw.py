@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from meritree.studies.checks import Better, Outcome, Own, Where, show
 from meritree.studies.rl import dvw_deep as deep
+from meritree.studies.rl import minatar
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -225,8 +226,14 @@ STUDY = Study(
         "best policy survives that, here it does not ('released regression'). The paper's "
         "algorithm weighs both alike.",
         "The deep agents walk a maze smaller than the release's 25 x 25, with networks of their "
-        "own size; MinAtar, where the paper reports DVW's gain, is not measured.",
+        "own size; MinAtar, where the paper reports DVW's gain, has a scale of its own.",
         "The notebook adds M_sigma to its sample count once; 2 M_sigma draws for every pair of the "
         "core set are taken. Here all draws count, except where it says so.",
     ),
+    further={
+        "minatar": minatar.further(
+            minatar.DVW, minatar.MDQN, about="Munchausen DQN with and without weights, on games.",
+            others=(minatar.DQN,),
+        )
+    },
 )  # fmt: skip

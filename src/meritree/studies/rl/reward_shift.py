@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from meritree.studies.checks import Better, Bound, Where
-from meritree.studies.rl import shift_agent
+from meritree.studies.rl import minatar, shift_agent
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -283,4 +283,9 @@ STUDY = Study(
         "Bonuses with a shift and BCQ/CQL are not measured. A larger run: side 11, episodes of 500 "
         "steps, 200 000 steps and 20 seeds, about half an hour of CPU at the rate seen here.",
     ),
+    further={
+        "minatar": minatar.further(
+            minatar.SHIFT, about="Every reward lower by 0.01, values by 1, on games."
+        )
+    },
 )  # fmt: skip
