@@ -12,6 +12,9 @@ from hypothesis import settings
 
 from meritree.respond.offline import guard
 
+# Two processes of tests share two cores: threads of a library would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No test, and nothing that it starts, reaches another machine.
 os.environ["MERITREE_OFFLINE"] = "1"
 guard()

@@ -271,7 +271,8 @@ def test_a_torn_last_write_costs_only_what_was_not_acknowledged(tmp_path: Path) 
         (torn / "run.db-wal").write_bytes(log.read_bytes()[:-cut])
         found = numbers(torn / "run.db")
         assert found == list(range(1, len(found) + 1))
-        assert whole - 1 <= len(found) < whole
+        # One step, or none where the killed process had begun to write another one.
+        assert whole - 1 <= len(found) <= whole
         with Journal.open(torn / "run.db") as journal:
             assert journal.append("step", {}) == len(found) + 1
         for file in torn.iterdir():

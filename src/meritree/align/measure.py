@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from meritree.align._torch import Module
-from meritree.align.prompts import Prompts
-from meritree.align.rewards import Reward, rewards_of
-from meritree.align.sample import sample
+from meritree.align.prompts import Prompts, answered
+from meritree.align.rewards import Reward
 from meritree.stats import pass_at_k
 
 
@@ -58,9 +57,8 @@ def solved(
     Raises:
         BadInput: as `meritree.align.sample.sample`, or a reward that is not finite.
     """
-    drawn = sample(policy, data.ids, n=n, longest=longest, end=end, temperature=temperature,
-                   seed=seed)  # fmt: skip
-    rows = [data.row(i, answer, end) for i, group in enumerate(drawn) for answer in group]
-    score = rewards_of(reward, rows).score
+    rows, score = answered(
+        policy, data, reward, n=n, longest=longest, end=end, temperature=temperature, seed=seed
+    )
     right = [sum(x > 0.0 for x in score[i : i + n]) for i in range(0, len(score), n)]
     return Solved(tuple(right), n, fmean(score), fmean(len(row.response) for row in rows))

@@ -116,10 +116,32 @@ def reference_rewards(
     Raises:
         BadInput: as `meritree.align.sample.sample`, or a reward that is not finite.
     """
+    _, score = answered(
+        policy, data, reward, n=n, longest=longest, end=end, temperature=temperature, seed=seed
+    )
+    return torch.tensor(score).reshape(data.size, n)
+
+
+def answered(
+    policy: Module,
+    data: Prompts,
+    reward: Reward,
+    *,
+    n: int,
+    longest: int,
+    end: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> tuple[list[Sample], list[float]]:
+    """``n`` answers of a policy to each prompt, neighbours, and what they are worth.
+
+    Raises:
+        BadInput: as `reference_rewards`.
+    """
     drawn = sample(policy, data.ids, n=n, longest=longest, end=end, temperature=temperature,
                    seed=seed)  # fmt: skip
     rows = [data.row(i, answer, end) for i, answers in enumerate(drawn) for answer in answers]
-    return torch.tensor(rewards_of(reward, rows).score).reshape(data.size, n)
+    return rows, rewards_of(reward, rows).score
 
 
 def _column(name: str, values: Any, size: int) -> Tensor:
