@@ -314,6 +314,9 @@ def test_the_callers_randomness_and_the_models_mode_are_left_as_they_were(make_l
         ({"data": prompts([(2, 20)])}, RLVR(size=2), "vocabulary ends at 19"),
         ({"temperature": 0.0}, RLVR(size=2), "temperature is 0.0"),
         ({"batch": 0}, RLVR(size=2), "batch is 0"),
+        ({"data": [(2, 4)]}, RLVR(size=2), "data is a list; give meritree.align.prompts"),
+        ({"critic": Tabular(torch.zeros(1, 2))}, RLVR(size=2), "critic is a Tabular; give"),
+        ({"end": None}, RLVR(size=2), "end is a NoneType; give the id"),
         ({}, RLVR(Gae(), size=2), "needs the key 'values_sg'.*critic=Critic"),
         ({}, RLVR(surrogate=ExternalMis(), size=3, mix=ModeForced(3, 4)), "no two halves"),
         ({}, RLVR(shapes=(Shaped(shapes.par, "ref_reward"),), size=2), r"column of the prompts"),
@@ -349,6 +352,13 @@ def test_a_critic_that_nobody_reads_is_refused(make_llama: Any) -> None:
         (lambda: PROMPTS.part([4]), "no prompt 4"),
         (lambda: RLVR(surrogate=None), "there is no loss"),
         (lambda: RLVR(kl=-1.0), "kl is -1.0"),
+        (lambda: RLVR(kl="k3"), "kl is 'k3'"),  # type: ignore[arg-type]
+        (lambda: RLVR(divergence="k3"), "divergence is 'k3'; give a function"),
+        (lambda: RLVR(Group), "advantage is .*Group.*give a part that is made"),  # type: ignore[arg-type]
+        (lambda: RLVR(size=1), "Group compares the answers to a prompt"),
+        (lambda: RLVR(agg="tokens"), "agg is 'tokens'; use token"),  # type: ignore[arg-type]
+        (lambda: Critic(None, warmup=-1), "warmup is -1"),
+        (lambda: RLVR(epochs=1.5), "epochs is 1.5; it must be a whole"),  # type: ignore[arg-type]
         (lambda: RLVR(agg="const"), "give the longest length"),
         (lambda: ModeForced(3, 3), "both modes have the token 3"),
         (lambda: WithExternal({0: [()]}), "demonstration of prompt 0 is empty"),
@@ -415,7 +425,32 @@ def test_texts_and_what_is_known_of_them_become_prompts(tokenizer: Any, make_lla
     assert seen == {("w1 w2", "w3"), ("w4", "w5 w6")}
     with pytest.raises(BadInput, match=r"row 1 has .* the first"):
         text_prompts(tokenizer, [rows[0], {"prompt": "w1"}])
+    assert text_prompts(tokenizer, rows, context=1).ids == ((7,),)
+    with pytest.raises(BadInput, match="all 2 prompts have more than 0 tokens"):
+        text_prompts(tokenizer, rows, context=0)
+    with pytest.raises(BadInput, match="row 0 is a str; give rows as"):
+        text_prompts(tokenizer, ["w1"])  # type: ignore[list-item]
     with pytest.raises(BadInput, match="row 0: prompt is ''"):
         text_prompts(tokenizer, [{"prompt": ""}])
     with pytest.raises(BadInput, match="chat template"):
         text_prompts(tokenizer, [{"prompt": [{"role": "user", "content": "w1"}]}])
+
+
+def test_a_reward_that_fails_on_every_answer_is_told(make_llama: Any) -> None:
+    def broken(prompt: Any, answer: Any) -> float:
+        raise ValueError("never")
+
+    with pytest.warns(UserWarning, match=r"failed on all 4 answers \(4 raised ValueError\)"):
+        found = fit_rlvr(make_llama(), RLVR(size=2), PROMPTS, verifier(broken, read=list),
+                         optimizer=adam, **RUN | {"steps": 1})  # fmt: skip
+    assert found.counts == {"raised ValueError": 4}
+
+
+def test_a_checkpoint_of_a_model_of_another_size_is_refused(
+    make_llama: Any, tmp_path: Path
+) -> None:
+    trained(make_llama(), RLVR(size=2), folder=tmp_path)
+    with pytest.raises(
+        BadInput, match="the checkpoint's policy is of another model: size mismatch"
+    ):
+        trained(make_llama(num_key_value_heads=1), RLVR(size=2), folder=tmp_path)

@@ -107,7 +107,15 @@ def prefix_values(critic: Module, ids: Tensor, attention: Tensor) -> Tensor:
     Raises:
         BadInput: it gave another shape.
     """
-    out = critic(input_ids=ids, attention_mask=attention)
+    return as_values(critic(input_ids=ids, attention_mask=attention), ids)
+
+
+def as_values(out: Any, ids: Tensor) -> Tensor:
+    """A critic's output to these tokens as values [B, S], at least in single precision.
+
+    Raises:
+        BadInput: it has another shape, as a language model's logits.
+    """
     values = out if isinstance(out, torch.Tensor) else out.logits
     if values.ndim == 3 and values.shape[-1] == 1:
         values = values[..., 0]

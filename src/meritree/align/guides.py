@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meritree.align._torch import Module, Tensor, torch, transformers
-from meritree.align.critic import ValueModel, prefix_values
+from meritree.align.critic import ValueModel, as_values, prefix_values
 from meritree.errors import BadInput
 
 
@@ -123,10 +123,7 @@ class SharedCache:
         self._past.crop(-size)
         self._seen = ids, attention
         self.tokens += fresh.numel()
-        values = out if isinstance(out, torch.Tensor) else out.logits[..., 0]
-        values = values[:, width - known :]
-        low = values.dtype in (torch.bfloat16, torch.float16)
-        return self._value.shown(values.float() if low else values)
+        return self._value.shown(as_values(out, fresh)[:, width - known :])
 
     def _follow(self, ids: Tensor, attention: Tensor) -> int:
         """How many tokens of these rows the cache holds, after moving its rows to theirs."""

@@ -181,8 +181,8 @@ def check_counts(where: str, **numbers: int | None) -> None:
     """
     for name, number in numbers.items():
         least = 0 if name == "steps" or name.endswith("_every") else 1
-        if number is not None and number < least:
-            raise BadInput(f"{where}: {name} is {number}; it must be at least {least}")
+        if number is not None and (not isinstance(number, int) or number < least):
+            raise BadInput(f"{where}: {name} is {number}; it must be a whole number >= {least}")
 
 
 def _due(step: int, every: int, steps: int) -> bool:
@@ -222,7 +222,11 @@ def _restore(kept: Mapping[str, Any], learners: Mapping[str, Learner], points: l
             raise BadInput(
                 f"the checkpoint and the {name} do not both train {odd[0]!r}: is it another model?"
             )
-        each.model.load_state_dict(part["weights"], strict=False)
+        try:
+            each.model.load_state_dict(part["weights"], strict=False)
+        except RuntimeError as error:
+            why = str(error).strip().splitlines()[-1].strip()
+            raise BadInput(f"the checkpoint's {name} is of another model: {why}") from None
         each.optimizer.load_state_dict(part["optimizer"])
         if each.schedule is not None and part["schedule"] is not None:
             each.schedule.load_state_dict(part["schedule"])

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from meritree.align import checkpoint
 from meritree.align._torch import Module, own_randomness
@@ -30,7 +30,7 @@ from meritree.align.prefer import Trained
 from meritree.align.prompts import Prompts
 from meritree.align.rewards import Reward
 from meritree.align.rollout import Asked, Rollouts, check_prompts
-from meritree.align.shaping import Advantage, Group, Shape
+from meritree.align.shaping import Advantage, Group, HybridMode, Rloo, Shape
 from meritree.align.sources import Also, Sources, check_fits
 from meritree.align.updates import Updates, check_needs
 from meritree.errors import BadInput
@@ -83,12 +83,15 @@ class RLVR:
 
     def __post_init__(self) -> None:
         check_counts("RLVR", size=self.size, epochs=self.epochs, minibatches=self.minibatches)
+        _check_parts(self)
         if self.surrogate is None and not self.extras:
             raise BadInput("RLVR: neither a surrogate nor extras: there is no loss")
-        if not 0.0 <= self.kl < float("inf"):
-            raise BadInput(f"RLVR: kl is {self.kl}; it must be a finite number >= 0")
+        if not isinstance(self.kl, int | float) or not 0.0 <= self.kl < float("inf"):
+            raise BadInput(f"RLVR: kl is {self.kl!r}; it must be a finite number >= 0")
         if self.kl_in not in ("loss", "reward"):
             raise BadInput(f"RLVR: kl_in is {self.kl_in!r}; use 'loss' or 'reward'")
+        if self.agg not in get_args(How):
+            raise BadInput(f"RLVR: agg is {self.agg!r}; use {', '.join(get_args(How))}")
         if self.agg == "const" and self.const < 1:
             raise BadInput("RLVR: agg='const' divides by const; give the longest length allowed")
 
@@ -99,7 +102,8 @@ class Critic:
 
     Attributes:
         model: as `meritree.align.critic.critic_of` makes it.
-        optimizer: from parameters to an optimizer; None: the critic stays as it is.
+        optimizer: from parameters to an optimizer; None: the critic stays as it is and is not
+            trained.
         schedule: of that optimizer.
         warmup: so many of the first steps train the critic alone, on returns of the policy as it
             was given (VAPO's value pre-training, with ``Gae(critic_lam=1.0)``).
@@ -109,6 +113,10 @@ class Critic:
     optimizer: MakeOptimizer | None = None
     schedule: MakeSchedule | None = None
     warmup: int = 0
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0:
+            raise BadInput(f"Critic: warmup is {self.warmup}; it must be at least 0")
 
 
 def fit_rlvr(
@@ -172,6 +180,7 @@ def fit_rlvr(
             that is not finite, a checkpoint of another run.
         Diverged: a loss or gradient is not finite; the models are as before that optimizer step.
     """
+    _check_kinds(method, data, critic, end)
     check_counts(
         "fit_rlvr", steps=steps, batch=batch, accumulate=accumulate, longest=longest,
         log_every=log_every, evaluate_every=evaluate_every, save_every=save_every,
@@ -209,6 +218,39 @@ def fit_rlvr(
         plan = Plan(steps, log_every, evaluate, evaluate_every, _path(folder), save_every)
         done, points = train(plan, learners, recipe, take)
     return Trained(done, tuple(points), dict(rollouts.counts))
+
+
+def _check_parts(method: RLVR) -> None:
+    """Whether the slots hold parts rather than classes or names."""
+    parts: dict[str, Any] = {"advantage": method.advantage, "surrogate": method.surrogate}
+    parts |= {f"shapes[{i}]": shape for i, shape in enumerate(method.shapes)}
+    for name, part in parts.items():
+        if part is not None and (isinstance(part, type) or not hasattr(part, "needs")):
+            raise BadInput(
+                f"RLVR: {name} is {part!r}, which says not what it needs; give a part that is "
+                "made, as Group() or Clip()"
+            )
+    if not callable(method.divergence):
+        raise BadInput(
+            f"RLVR: divergence is {method.divergence!r}; give a function, as k3 of "
+            "meritree.objectives.divergences"
+        )
+    if method.size < 2 and isinstance(method.advantage, Group | Rloo | HybridMode):
+        raise BadInput(
+            f"RLVR: {type(method.advantage).__name__} compares the answers to a prompt; give a "
+            f"size of at least 2, not {method.size}"
+        )
+
+
+def _check_kinds(method: Any, data: Any, critic: Any, end: Any) -> None:
+    for name, given, kind, how in (
+        ("method", method, RLVR, "RLVR(Group(), ...)"),
+        ("data", data, Prompts, "meritree.align.prompts.prompts(ids) or text_prompts"),
+        ("critic", critic, Critic | None, "meritree.align.rlvr.Critic(critic_of(policy), ...)"),
+        ("end", end, int, "the id of the token that ends an answer"),
+    ):
+        if not isinstance(given, kind):
+            raise BadInput(f"fit_rlvr: {name} is a {type(given).__name__}; give {how}")
 
 
 def _path(folder: str | os.PathLike[str] | None) -> Path | None:

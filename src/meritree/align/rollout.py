@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +87,14 @@ class Rollouts:
         rows = self.mix.rows(answer, self.data, units, self.size, asked.end)
         found = rewards_of(self.reward, rows)
         self.counts.update(found.counts)
+        failed = {k: n for k, n in found.counts.items() if k != "remembered"}
+        if sum(failed.values()) >= len(rows):
+            why = ", ".join(f"{n} {reason}" for reason, n in failed.items())
+            warnings.warn(
+                f"step {step}: the reward failed on all {len(rows)} answers ({why}); every one has "
+                "the score of a failure",
+                stacklevel=2,
+            )
         return self._laid_out(rows, found)
 
     def _laid_out(self, rows: list[Sample], found: Rewards) -> Rollout:

@@ -86,19 +86,36 @@ def text_pairs(
     return pairs(found, context=context, long=long)
 
 
-def text_prompts(tokenizer: Any, rows: Iterable[Mapping[str, Any]]) -> Prompts:
+def text_prompts(
+    tokenizer: Any, rows: Iterable[Mapping[str, Any]], *, context: int | None = None
+) -> Prompts:
     """Prompts from rows with ``prompt``, a text or a list of messages, as TRL's trainers read them.
 
     Whatever else a row has is known to the reward (`meritree.align.rewards.Sample.columns`); what
     is a key of `meritree.objectives.rows.KEYS` with one number a row (``prompt_value``) is a column
     too. All rows must have the same.
 
+    Args:
+        tokenizer: of the model.
+        rows: see above.
+        context: longest prompt, in tokens; longer ones are left out (compare ``len`` and ``size``).
+
     Raises:
-        BadInput: ``prompt`` is missing or empty, messages without a chat template, rows that
-            differ in what they have.
+        BadInput: a row that is no mapping, ``prompt`` is missing or empty, messages without a chat
+            template, rows that differ in what they have, nothing is left.
     """
     listed = list(rows)
+    odd = next((i for i, row in enumerate(listed) if not isinstance(row, Mapping)), None)
+    if odd is not None:
+        raise BadInput(
+            f"row {odd} is a {type(listed[odd]).__name__}; give rows as {{'prompt': 'text', ...}}"
+        )
     ids = [_asked(tokenizer, number, row.get("prompt")) for number, row in enumerate(listed)]
+    if context is not None:
+        kept = [i for i, row in enumerate(ids) if len(row) <= context]
+        if not kept:
+            raise BadInput(f"text_prompts: all {len(ids)} prompts have more than {context} tokens")
+        ids, listed = [ids[i] for i in kept], [listed[i] for i in kept]
     about = [{name: x for name, x in row.items() if name != "prompt"} for row in listed]
     names = set(about[0]) if about else set()
     odd = next((i for i, known in enumerate(about) if set(known) != names), None)
