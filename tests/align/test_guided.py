@@ -268,5 +268,5 @@ ONE = torch.tensor([[2, 4]])
 def test_a_language_model_in_place_of_a_critic_is_refused(make_llama: Any) -> None:
     model = make_llama()
     guided = Guided(model, ((1.0, Valued(model)),), topk=3)
-    with pytest.raises(BadInput, match="the critic gave the shape .* one value a token"):
+    with pytest.raises(BadInput, match=r"the critic gave the shape .* one value a token"):
         guided.sample([(2, 4)], n=1, longest=2, end=1)
