@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from meritree.errors import BadInput
+from meritree.studies import runner
 from meritree.studies.checks import Bound
 from meritree.studies.figure import draw
 from meritree.studies.page import page
@@ -61,6 +62,19 @@ def test_half_a_line_of_a_killed_run_is_measured_again(tiny: Study, tmp_path: Pa
     assert told[0] == 3
     assert again.rows == whole.rows
     assert run(tiny, "smoke", out=tmp_path).rows == whole.rows
+
+
+def test_kept_rows_name_the_commit_that_measured_them(
+    tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "commit", lambda: "first")
+    run(tiny, "smoke", seeds=2, out=tmp_path)
+    monkeypatch.setattr(runner, "commit", lambda: "second")
+    assert run(tiny, "smoke", seeds=2, out=tmp_path).provenance.commit == "first"
+    assert run(tiny, "smoke", out=tmp_path).provenance.commit == "first, second"
+    again = run(tiny, "smoke", out=tmp_path, anew=True)
+    assert again.provenance.commit == "second"
+    assert len((tmp_path / "rows.jsonl.old").read_text("utf-8").splitlines()) == 5
 
 
 def test_rows_of_another_scale_are_not_mixed_in(tiny: Study, tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ def study(
         str | None,
         typer.Option(metavar="DIR", help="Folder of the run.", show_default="a state folder"),
     ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Measure all seeds again; kept rows are put aside.")
+    ] = False,
     model: Annotated[
         str,
         typer.Option(
@@ -68,7 +71,7 @@ def study(
 ) -> int:
     """Measure a paper's claim: table, verdict, figure.
 
-    A stopped run goes on when the same command is given again.
+    A stopped run goes on when the same command is given again; seeds that were measured are kept.
     """
     from meritree.run.engines import make_engine
     from meritree.studies.registry import study_named
@@ -82,7 +85,7 @@ def study(
     folder = read_out(out) or _state_folder() / _folder_name(declared.name, scale, other)
     context.obj.folder = str(folder)
     chosen = make_engine(engine, workers, ray_address)
-    result = _measure(declared, scale, seeds, chosen, folder, changes or (), quiet=json)
+    result = _measure(declared, scale, seeds, chosen, folder, changes or (), anew=anew, quiet=json)
     differences = _compare(declared, result) if check else []
     if store:
         _keep(result, folder)
@@ -162,6 +165,7 @@ def _measure(
     folder: Path,
     changes: Sequence[str],
     *,
+    anew: bool,
     quiet: bool,
 ) -> Result:
     from rich.console import Console
@@ -178,10 +182,19 @@ def _measure(
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(f"{study.name}, seeds", total=None)
 
+        first = True
+
         def told(done: int, total: int) -> None:
+            nonlocal first
+            if first and done and not quiet:
+                console.print(
+                    f"{done} of {total} seeds lie in {folder} from an earlier run and are kept "
+                    "(--anew measures them again)", markup=False, highlight=False,
+                )  # fmt: skip
+            first = False
             bar.update(task, completed=done, total=total)
 
-        result = run(study, scale, seeds=seeds, out=folder, engine=engine, progress=told)
+        result = run(study, scale, seeds=seeds, out=folder, anew=anew, engine=engine, progress=told)
     caption = draw(study, result.rows, folder / "figure.png")
     made = result.provenance
     command = " ".join([made.command, *(f"--set {change}" for change in changes)])

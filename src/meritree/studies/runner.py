@@ -36,6 +36,7 @@ class _Done:
     seed: int
     rows: tuple[SeedRow, ...]
     seconds: float
+    commit: str = ""  # of the code that measured; empty where an older version did not say
 
 
 def run(
@@ -44,16 +45,21 @@ def run(
     *,
     seeds: int | None = None,
     out: Path | None = None,
+    anew: bool = False,
     engine: Engine | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Result:
     """Measure a study and judge its claim.
+
+    Rows that lie in ``out`` are kept with the commit that measured them: the result names every
+    commit.
 
     Args:
         study: what to measure.
         scale: ``smoke``, ``full`` or one of the study's further ones.
         seeds: how many, from 0; default: the scale's own number.
         out: folder for the rows of finished seeds; None: nothing is kept between runs.
+        anew: rows that lie there are put aside (``rows.jsonl.old``), not gone on with.
         engine: where seeds are measured; in this process when None.
         progress: called with (seeds done, seeds in all).
 
@@ -70,11 +76,14 @@ def run(
     _share_compiled_code()
     # Both belong to the start: files may be edited while a long study runs.
     load, measured = _load(), commit()
+    if anew and out is not None:
+        _put_aside(out)
     kept = _Kept.open(study, scale, out)
     done = {seed: one for seed, one in kept.done.items() if seed < count}
     progress(len(done), count)
     todo = [seed for seed in range(count) if seed not in done]
     for one in _measured(study, scale, todo, engine or Here()):
+        one = replace(one, commit=measured)
         kept.add(one)
         done[one.seed] = one
         progress(len(done), count)
@@ -84,7 +93,7 @@ def run(
         command=f"meritree study {study.name} --scale {scale}"
         + (f" --seeds {count}" if count != size.seeds else "")
         + _model_options(size.settings),
-        commit=measured,
+        commit=_commits(done, measured),
         seeds=tuple(sorted(done)),
         settings=dict(size.settings),
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -94,6 +103,20 @@ def run(
         load=load,
     )
     return Result(study.id, study.name, scale, verdict, findings, rows, provenance, part=study.part)
+
+
+def _commits(done: Mapping[int, _Done], now: str) -> str:
+    """The commits that measured, in order of seeds, each once; a single one is named alone."""
+    told = [done[seed].commit or f"an earlier run, continued at {now}" for seed in sorted(done)]
+    return ", ".join(dict.fromkeys(told))
+
+
+def _put_aside(out: Path) -> None:
+    try:
+        if (out / "rows.jsonl").is_file():
+            (out / "rows.jsonl").replace(out / "rows.jsonl.old")
+    except OSError as error:
+        raise BadInput(f"--anew: {out}: {error.strerror}") from None
 
 
 def check_needs(study: Study) -> None:
@@ -188,13 +211,16 @@ class _Kept:
             told = first or {}
             raise BadInput(
                 f"--out {out}: holds rows of {told.get('study', 'something else')} at scale "
-                f"{told.get('scale', '?')} (or of other settings or an older version of the "
-                "study); give another folder or remove rows.jsonl"
+                f"{told.get('scale', '?')}{_same_name(told, head)}; measure anew with --anew (they "
+                "are put aside), or give another folder"
             )
         entries = [entry for entry in map(_read, lines[1:]) if entry]
         done = {
             entry["seed"]: _Done(
-                entry["seed"], tuple(SeedRow(*row) for row in entry["rows"]), entry["seconds"]
+                entry["seed"],
+                tuple(SeedRow(*row) for row in entry["rows"]),
+                entry["seconds"],
+                entry.get("commit", ""),
             )
             for entry in entries
         }
@@ -203,9 +229,17 @@ class _Kept:
     def add(self, one: _Done) -> None:
         if self._path is None:
             return
-        entry = {"seed": one.seed, "seconds": one.seconds, "rows": [list(r) for r in one.rows]}
+        entry = {
+            "seed": one.seed, "seconds": one.seconds, "commit": one.commit,
+            "rows": [list(r) for r in one.rows],
+        }  # fmt: skip
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, allow_nan=False) + "\n")
+
+
+def _same_name(told: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    same = all(told.get(name) == head[name] for name in ("study", "scale"))
+    return ", but of other settings or of another version of the study" if same else ""
 
 
 def _read(line: str) -> dict[str, Any] | None:
