@@ -53,7 +53,7 @@ with tempfile.TemporaryDirectory() as place:
     (repo / "test_price.py").write_text(TEST)
     for channels in ((), (Channel("prices", 0.5, counted),)):
         out = Path(place, f"run{len(channels)}")
-        result = fix(FixOptions(repo, out=out, budget_tests=300), channels=channels)
+        result = fix(FixOptions(repo, out=out, budget_tests=500), channels=channels)
         names = ", ".join(channel.name for channel in channels) or "none"
         print(f"own channels {names}: {result.status}, {result.evaluations} evaluations")
         for best in result.candidates[:1]:

@@ -27,7 +27,7 @@ from meritree.swe.repair.localize import CoveredTest, Suspicion, localize
 from meritree.swe.repair.policy import PolicyOptions, RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, PriorTable, shipped
 from meritree.swe.repair.templates import EditCatalogue
-from meritree.swe.repository import SKIPPED_FOLDERS, Repository, open_repository
+from meritree.swe.repository import SKIPPED_FOLDERS, Repository, judged_by, open_repository
 from meritree.swe.result import FixOptions, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder
 from meritree.swe.store import ObjectStore
@@ -217,6 +217,7 @@ def prepare(
         if options.test_command
         else detect_command(pristine)
     )
+    repository = judged_by(repository, command.text)
     say(Progress("collect", command.text))
     session = TestSession.open(
         pristine,

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from meritree.errors import BadInput
@@ -119,6 +120,28 @@ def open_repository(root: Path, *, any_language: bool = False) -> Repository:
             "(is this the right folder?)"
         )
     return Repository(root, sources, tests, skipped, encodings)
+
+
+def words_of(command: str) -> frozenset[str]:
+    """The words of a test command, as paths would be written."""
+    try:
+        return frozenset(PurePosixPath(word).as_posix() for word in shlex.split(command))
+    except ValueError:  # quotes that do not end: whoever runs the command says so
+        return frozenset()
+
+
+def judged_by(repository: Repository, command: str) -> Repository:
+    """The same repository; files that the test command names are tests: they judge, nobody edits.
+
+    A repository whose only code is named there stays as it is.
+    """
+    words = words_of(command)
+    named = words & repository.sources.keys()
+    if not named or named == repository.sources.keys():
+        return repository
+    programs = {path: repository.sources[path] for path in sorted(named)}
+    sources = {path: text for path, text in repository.sources.items() if path not in named}
+    return replace(repository, sources=sources, tests={**repository.tests, **programs})
 
 
 def _python_files(root: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from meritree.errors import BadInput, HarnessError
 from meritree.run.sandbox import choose
-from meritree.swe.repository import is_subject_path
+from meritree.swe.repository import is_subject_path, words_of
 from meritree.swe.testing import decode, plain
 from meritree.swe.testing.detect import detect_command, detect_python
 from meritree.swe.testing.last_word import final_check
@@ -367,7 +367,9 @@ class TestSession:
         """The lines of tracebacks; where none is in code that may change, every line of it."""
         known = self.known_baseline()
         lines = {i: _frame_lines(known.results[i]) for i in failing}
-        if not any(is_subject_path(path) for found in lines.values() for path in found):
+        judges = words_of(self.command.text)  # a program that is called to judge is no suspect
+        suspects = {path for found in lines.values() for path in found} - judges
+        if not any(is_subject_path(path) for path in suspects):
             everywhere = _all_lines(self.setting.pristine)
             lines = {i: {**everywhere, **found} for i, found in lines.items()}
         return Coverage(lines, {}, (), ())
