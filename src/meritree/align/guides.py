@@ -7,7 +7,6 @@ decoder.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 from meritree.align._torch import Module, Tensor, torch, transformers
 from meritree.align.critic import ValueModel, as_values, prefix_values
+from meritree.align.prefix import cache_name, keeps_all_keys
 from meritree.errors import BadInput
 
 
@@ -99,7 +99,7 @@ class SharedCache:
 
     def __init__(self, value: Valued) -> None:
         self._value = value
-        self._name = _cache_argument(value.critic)
+        self._name = cache_name(_core(value.critic)) or ""
         self._past: Any = None
         self._seen: tuple[Tensor, Tensor] | None = None
         self.tokens = 0
@@ -159,12 +159,11 @@ def at_rest(model: Module) -> Iterator[None]:
 
 def can_share(critic: Module) -> bool:
     """Whether the critic takes a cache and a mask of its own for every query."""
-    if not _cache_argument(critic):
+    if cache_name(_core(critic)) is None:
         return False
     config = getattr(critic, "config", None)
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     how = str(getattr(config, "_attn_implementation", None) or "eager")
-    return kinds == {"full_attention"} and how in ("eager", "sdpa")
+    return keeps_all_keys(config) and how in ("eager", "sdpa")
 
 
 def _side_by_side(attention: Tensor, known: int, size: int, dtype: Any) -> Tensor:
@@ -189,12 +188,6 @@ def _core(critic: Module) -> Module:
 
 def _dtype(critic: Module) -> Any:
     return next(_core(critic).parameters()).dtype
-
-
-def _cache_argument(critic: Module) -> str:
-    """What the model calls its cache (newer Transformers renamed it); empty: it has none."""
-    taken = inspect.signature(_core(critic).forward).parameters
-    return next((name for name in ("cache", "past_key_values") if name in taken), "")
 
 
 def check_q(number: int, q: Tensor, candidates: Tensor) -> Tensor:

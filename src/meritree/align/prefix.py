@@ -22,7 +22,7 @@ class Prefix:
 
     Attributes:
         model: that filled it.
-        cache: of `transformers`; grows with every `step`.
+        cache: of `transformers`; grows with every `read`.
         name: of the model's argument for it.
         attention: [B, S], 0 where a prompt is padded on the left.
         place: position of the next token, [B].
@@ -95,15 +95,24 @@ def _name(plain: Module) -> str | None:
     config = getattr(plain, "config", None)
     if config is None or getattr(config, "is_encoder_decoder", False):
         return None
-    text = config.get_text_config()
-    # Layers that keep a window or a running state rather than all keys are read whole.
-    kinds = set(getattr(text, "layer_types", None) or ())
-    window = not kinds and getattr(text, "sliding_window", None) is not None
-    if window or not kinds <= {"full_attention"}:
+    if not keeps_all_keys(config.get_text_config()):
         return None
     accepted = inspect.signature(plain.forward).parameters
     if not {"attention_mask", "position_ids", "use_cache", "logits_to_keep"} <= accepted.keys():
         return None
+    return cache_name(plain)
+
+
+def keeps_all_keys(config: Any) -> bool:
+    """Whether every layer keeps the keys of all tokens, not a window or a running state."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    window = not kinds and getattr(config, "sliding_window", None) is not None
+    return not window and kinds <= {"full_attention"}
+
+
+def cache_name(model: Module) -> str | None:
+    """What the model calls its cache (newer Transformers renamed it); None: it takes none."""
+    accepted = inspect.signature(model.forward).parameters
     return next((name for name in ("cache", "past_key_values") if name in accepted), None)
 
 

@@ -305,19 +305,18 @@ def _check_part(part: Any, given: frozenset[str] | set[str]) -> None:
 
 def _rows(columns: Mapping[str, Tensor], units: Tensor, width: int) -> dict[str, Tensor]:
     """These rows of all columns, columns of tokens as wide as the widest row."""
+    # Asked once: reading the answer waits for the device.
+    every = len(units) == len(columns["logp" if "logp" in columns else "mask"]) and bool(
+        (units == torch.arange(len(units), device=units.device)).all()
+    )
     found = {}
     for name, x in columns.items():
-        picked = x if len(units) == len(x) and _in_order(units) else x[units]
-        tokens = picked.ndim >= 2 and KEYS.get(name, "B T").split()[-2:] != ["B", "M"]
-        found[name] = picked[:, :width] if tokens and name not in _WIDE else picked
+        picked = x if every else x[units]
+        found[name] = picked[:, :width] if picked.ndim >= 2 and name not in _WIDE else picked
     return found
 
 
-_WIDE = frozenset({"aspects", "ref_reward"})
-
-
-def _in_order(units: Tensor) -> bool:
-    return bool((units == torch.arange(len(units), device=units.device)).all())
+_WIDE = frozenset({"aspects", "ref_reward"})  # second axis: not tokens
 
 
 def _flat(reward: Tensor, size: int) -> Tensor:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Words = Sequence[str]
 FULL_STEPS: Mapping[str, int] = {"countdown": 1200}  # of the base; other tasks: the lab's own
-LAB_STEPS = 800
 
 
 @dataclass(frozen=True)
