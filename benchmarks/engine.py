@@ -158,8 +158,12 @@ def rates(name: str, nodes: int, with_journal: bool, repeats: int) -> dict[str, 
     }
 
 
-def bytes_per_node(name: str, nodes: int = 2000) -> int:
-    """Memory allocated while growing, the scheduler's included, over the nodes."""
+def bytes_per_node(name: str, nodes: int = 10_000) -> int:
+    """Memory allocated while growing, the scheduler's included, over the nodes.
+
+    The cache of text similarities that all searches of a process share (at most 2 MB) counts too.
+    """
+    forget_similarities()
     told = plan(nodes) if name.startswith(TOLD) else None
     tracemalloc.start()
     try:

@@ -76,7 +76,7 @@ def similarity(a: Mapping[str, FileFacts], b: Mapping[str, FileFacts]) -> float:
     return 0.4 * files + (0.2 * spans + 0.4 * patches) / common
 
 
-@lru_cache(maxsize=1 << 14)  # most patches of a state are those of its parent
+@lru_cache(maxsize=1 << 13)  # most patches of a state are those of its parent
 def _ratio(a: str, b: str) -> float:
     """`difflib.SequenceMatcher(None, a, b).ratio()`, several times faster for short texts."""
     if len(b) >= _POPULAR:

@@ -14,6 +14,7 @@ for `SweSearchMoatless`. Where code and paper differ, both are kept.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -237,7 +238,9 @@ class MoatlessScorer:
         self._set = settings
         self._diversity = Diversity(settings.sample, seed)
         self._on_finished: set[int] = set()
-        self._kept: dict[int, tuple[tuple[int, int, bool, bool], float]] = {}
+        # By node id: what the fixed part was computed from, as one number, and the part itself.
+        self._stood = array("q")
+        self._kept = array("d")
 
     def score(self, tree: Tree, node: Node) -> float:
         """A bound: N(s) is taken `later`, similarities not yet computed as 0."""
@@ -275,13 +278,22 @@ class MoatlessScorer:
 
     def _fixed(self, tree: Tree, node: Node) -> float:
         """What only the node's own expansions (and a finish below it) change; remembered."""
+        at = node.id
         stands = (
-            node.expansions, len(node.children), node.pending > 0, node.id in self._on_finished
-        )  # fmt: skip
-        kept = self._kept.get(node.id)
-        if kept is None or kept[0] != stands:
-            kept = self._kept[node.id] = (stands, self._computed(tree, node))
-        return kept[1]
+            node.expansions << 32
+            | len(node.children) << 2
+            | (node.pending > 0) << 1
+            | (at in self._on_finished)
+        )
+        new = at + 1 - len(self._stood)
+        if new > 0:
+            self._stood.extend([-1] * new)
+            self._kept.extend([0.0] * new)
+        elif self._stood[at] == stands:
+            return self._kept[at]
+        self._stood[at] = stands
+        computed = self._kept[at] = self._computed(tree, node)
+        return computed
 
     def _computed(self, tree: Tree, node: Node) -> float:
         raw = tree.raw
@@ -338,7 +350,6 @@ class MoatlessScorer:
         parent = raw[node.parent]
         if parent.expansions >= parent.cap:
             self._diversity.forget(parent)
-            self._kept.pop(parent.id, None)
         if len(parent.children) == 1:
             return [raw[i] for i in self._diversity.expanded(parent)]
         return ()
