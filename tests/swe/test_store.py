@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meritree.errors import BadInput, MeritreeError
-from meritree.swe.store import ObjectStore, patch_bytes, read_source, write_source
+from meritree.swe.git_diff import patch_bytes
+from meritree.swe.source_text import read_source, write_source
+from meritree.swe.store import ObjectStore
 
 GIT_ENV = {
     **{k: v for k, v in os.environ.items() if not k.startswith("GIT_")},

@@ -18,7 +18,7 @@ from meritree.bench.swebench_data import Answer, Instance
 from meritree.bench.swebench_repos import Environment, materialise
 from meritree.errors import BadInput, HarnessError, MeritreeError
 from meritree.run.sandbox import Limits, Sandbox
-from meritree.swe.store import patch_bytes
+from meritree.swe.git_diff import patch_bytes
 from meritree.swe.testing import TestLimits, TestResult, TestSession, detect_python, parse_command
 
 Found = Literal["resolved", "not-resolved", "cannot-judge"]

@@ -160,7 +160,7 @@ def _python_files(root: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> tuple[str | None, tuple[str, str], str]:
     """Return (text, (encoding, newline), problem); text is None when it cannot be read."""
-    from meritree.swe.store import read_source
+    from meritree.swe.source_text import read_source
 
     form = ("utf-8", "\n")
     try:

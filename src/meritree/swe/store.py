@@ -8,33 +8,32 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
-import zlib
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha1
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from meritree.errors import BadInput, MeritreeError
 from meritree.swe.folder_scan import scan_folder
-from meritree.swe.git_diff import FileVersion, file_patch, patch_bytes
+from meritree.swe.git_diff import FileVersion, file_patch
+from meritree.swe.git_objects import (
+    BLOB,
+    EMPTY_TREE,
+    FOLDER,
+    Entry,
+    GitTree,
+    Objects,
+    Unwritten,
+    object_name,
+    path_parts,
+    raw_entry,
+)
 from meritree.swe.source_text import read_source, write_source
 
-if TYPE_CHECKING:
-    from dulwich.object_store import BaseObjectStore
-
-__all__ = ["ObjectStore", "Snapshot", "patch_bytes", "read_source", "write_source"]
-
-_BLOB, _TREE = 3, 2  # object types as git numbers them
-_FOLDER = 0o040000
 _LINK = 0o120000
 _REGULAR = 0o100644
 _REMEMBERED = 65_536  # candidate states whose changes are remembered until kept
-_CACHED_BLOB_BYTES = 64_000_000
-_PACK_FROM = 64  # this many new objects at once are written as one pack
 _BATCH_BYTES = 32_000_000  # of file contents held in memory while a folder is stored
 
 
@@ -53,78 +52,9 @@ class Snapshot:
     skipped: Mapping[str, str]
 
 
-class _Entry(NamedTuple):
-    mode: int
-    sha: bytes  # 20 bytes
-
-
-class _Tree:
-    """A decoded tree object: entries as git sorts and writes them."""
-
-    __slots__ = ("keys", "raws")
-
-    def __init__(self, keys: list[bytes], raws: list[bytes]) -> None:
-        self.keys = keys  # name, with "/" after a folder's: git's sort order
-        self.raws = raws  # b"<octal mode> <name>\0<20 byte hash>"
-
-    @classmethod
-    def decode(cls, data: bytes) -> _Tree:
-        keys, raws, start = [], [], 0
-        while start < len(data):
-            space = data.index(b" ", start)
-            nul = data.index(b"\0", space)
-            end = nul + 21
-            folder = data[start:space] == b"40000"
-            keys.append(data[space + 1 : nul] + (b"/" if folder else b""))
-            raws.append(data[start:end])
-            start = end
-        return cls(keys, raws)
-
-    def find(self, key: bytes) -> _Entry | None:
-        at = bisect_left(self.keys, key)
-        if at == len(self.keys) or self.keys[at] != key:
-            return None
-        return _entry(self.raws[at])
-
-    def with_entry(self, key: bytes, entry: _Entry | None) -> _Tree:
-        keys, raws = self.keys, self.raws.copy()
-        at = bisect_left(keys, key)
-        there = at < len(keys) and keys[at] == key
-        if entry is None:
-            if there:
-                keys = keys[:at] + keys[at + 1 :]
-                del raws[at]
-            return _Tree(keys, raws)
-        raw = _raw_entry(key, entry)
-        if there:
-            raws[at] = raw
-        else:
-            keys = [*keys[:at], key, *keys[at:]]
-            raws.insert(at, raw)
-        return _Tree(keys, raws)
-
-    def encode(self) -> bytes:
-        return b"".join(self.raws)
-
-
-def _entry(raw: bytes) -> _Entry:
-    return _Entry(int(raw[: raw.index(b" ")], 8), raw[-20:])
-
-
-def _raw_entry(key: bytes, entry: _Entry) -> bytes:
-    return b"%o %s\0%s" % (entry.mode, key.rstrip(b"/"), entry.sha)
-
-
-_EMPTY_TREE = _Tree([], [])
 _Changes = dict[str, str | None]
 _Nested = dict[bytes, Any]  # name -> (path, text); folder name with "/" -> _Nested
-_File = tuple[_Entry, bytes | None]
-_Objects = list[tuple[int, bytes, bytes]]  # (type, hash, content)
-
-
-def _hash(kind: int, data: bytes) -> bytes:
-    name = b"blob" if kind == _BLOB else b"tree"
-    return sha1(b"%s %d\0%s" % (name, len(data), data), usedforsecurity=False).digest()
+_File = tuple[Entry, bytes | None]
 
 
 class ObjectStore:
@@ -141,12 +71,8 @@ class ObjectStore:
             MeritreeError: the folder cannot be created or is something else.
         """
         self.path = Path(path)
-        self._objects = _open_objects(self.path)
-        self._finalizer = weakref.finalize(self, self._objects.close)
+        self._objects = Objects(self.path)
         self._mutex = threading.RLock()
-        self._trees: dict[bytes, _Tree] = {}
-        self._blobs: OrderedDict[bytes, bytes] = OrderedDict()
-        self._blob_bytes = 0
         self._forms: dict[bytes, tuple[str, str]] = {}
         # Candidates: hash -> (hash of a stored tree, path -> new text). Texts are shared with
         # the caller's states, so remembering one costs little more than its dictionary.
@@ -170,8 +96,8 @@ class ObjectStore:
             raise BadInput(f"no such folder: {root}")
         found, reasons = scan_folder(root, ignore)
         skipped = dict(reasons)
-        entries: dict[str, _Entry] = {}
-        batch: _Objects = []
+        entries: dict[str, Entry] = {}
+        batch: Unwritten = []
         size = 0
         with self._mutex:
             for file in found:
@@ -180,20 +106,20 @@ class ObjectStore:
                 except OSError as error:
                     skipped[file.path] = f"cannot be read: {error.strerror}"
                     continue
-                sha = _hash(_BLOB, data)
-                entries[file.path] = _Entry(file.mode, sha)
-                batch.append((_BLOB, sha, data))
+                sha = object_name(BLOB, data)
+                entries[file.path] = Entry(file.mode, sha)
+                batch.append((BLOB, sha, data))
                 size += len(data)
                 if size > _BATCH_BYTES:
-                    self._write(batch)
+                    self._objects.write(batch)
                     batch, size = [], 0
             tree = self._store_tree(entries, batch)
-            self._write(batch)
+            self._objects.write(batch)
         return Snapshot(tree.hex(), len(entries), skipped)
 
-    def _store_tree(self, entries: Mapping[str, _Entry], sink: _Objects) -> bytes:
-        nested: dict[str, dict[str, _Entry]] = {}
-        here: dict[bytes, _Entry] = {}
+    def _store_tree(self, entries: Mapping[str, Entry], sink: Unwritten) -> bytes:
+        nested: dict[str, dict[str, Entry]] = {}
+        here: dict[bytes, Entry] = {}
         for path, entry in entries.items():
             head, slash, rest = path.partition("/")
             if slash:
@@ -201,17 +127,9 @@ class ObjectStore:
             else:
                 here[os.fsencode(head)] = entry
         for name, inner in nested.items():
-            here[os.fsencode(name) + b"/"] = _Entry(_FOLDER, self._store_tree(inner, sink))
+            here[os.fsencode(name) + b"/"] = Entry(FOLDER, self._store_tree(inner, sink))
         keys = sorted(here)
-        return self._emit(_Tree(keys, [_raw_entry(key, here[key]) for key in keys]), sink)
-
-    def _emit(self, tree: _Tree, sink: _Objects | None) -> bytes:
-        data = tree.encode()
-        sha = _hash(_TREE, data)
-        if sink is not None:
-            sink.append((_TREE, sha, data))
-            self._trees[sha] = tree
-        return sha
+        return self._objects.emit(GitTree(keys, [raw_entry(key, here[key]) for key in keys]), sink)
 
     def tree_with(self, base: str, changed: Mapping[str, str | None]) -> str:
         """Name the state that ``base`` becomes when files get new texts (None: deleted).
@@ -243,9 +161,9 @@ class ObjectStore:
         with self._mutex:
             root, changes = self._origin(state)
             if changes:
-                sink: _Objects = []
+                sink: Unwritten = []
                 self._apply_all(root, changes, sink)
-                self._write(sink)
+                self._objects.write(sink)
                 del self._derived[state]
 
     def _origin(self, state: str) -> tuple[str, _Changes]:
@@ -254,17 +172,17 @@ class ObjectStore:
         if derived is not None:
             return derived
         try:
-            self._tree(bytes.fromhex(state))
+            self._objects.tree(bytes.fromhex(state))
         except ValueError as error:
             raise MeritreeError(f"{state!r} is no tree hash (40 hexadecimal digits)") from error
         return state, {}
 
-    def _apply_all(self, root: str, changes: _Changes, sink: _Objects | None) -> bytes:
+    def _apply_all(self, root: str, changes: _Changes, sink: Unwritten | None) -> bytes:
         """Hash (and, given a sink, collect) the trees and files that ``changes`` make of a tree."""
         base = bytes.fromhex(root)
         nested: _Nested = {}
         for path, text in changes.items():
-            *folders, name = _parts(path)
+            *folders, name = path_parts(path)
             level = nested
             for folder in folders:
                 inner = level.setdefault(folder + b"/", {})
@@ -274,36 +192,34 @@ class ObjectStore:
                     )
                 level = inner
             level[name] = (path, text)
-        return self._apply(base, nested, sink) or self._emit(_EMPTY_TREE, sink)
+        return self._apply(base, nested, sink) or self._objects.emit(EMPTY_TREE, sink)
 
-    def _apply(self, base: bytes | None, level: _Nested, sink: _Objects | None) -> bytes | None:
+    def _apply(self, base: bytes | None, level: _Nested, sink: Unwritten | None) -> bytes | None:
         """The hash of one folder after its changes; None when nothing is left in it."""
-        tree = _EMPTY_TREE if base is None else self._tree(base)
+        tree = EMPTY_TREE if base is None else self._objects.tree(base)
         for key, change in level.items():
             old = tree.find(key)
             if isinstance(change, dict):
                 if old is None and tree.find(key[:-1]) is not None:
                     raise MeritreeError(f"{os.fsdecode(key)} cannot be a folder: it is a file")
                 sha = self._apply(old.sha if old else None, change, sink)
-                entry = None if sha is None else _Entry(_FOLDER, sha)
+                entry = None if sha is None else Entry(FOLDER, sha)
             else:
                 path, text = change
                 if tree.find(key + b"/") is not None:
                     raise MeritreeError(f"{path} cannot be written: it is a folder")
                 entry = None if text is None else self._file_entry(path, text, old, sink)
             tree = tree.with_entry(key, entry)
-        return self._emit(tree, sink) if tree.keys else None
+        return self._objects.emit(tree, sink) if tree.keys else None
 
-    def _file_entry(
-        self, path: str, text: str, old: _Entry | None, sink: _Objects | None
-    ) -> _Entry:
+    def _file_entry(self, path: str, text: str, old: Entry | None, sink: Unwritten | None) -> Entry:
         data = self._encode(path, text, old)
-        sha = _hash(_BLOB, data)
+        sha = object_name(BLOB, data)
         if sink is not None:
-            sink.append((_BLOB, sha, data))
-        return _Entry(_REGULAR if old is None else old.mode, sha)
+            sink.append((BLOB, sha, data))
+        return Entry(_REGULAR if old is None else old.mode, sha)
 
-    def _encode(self, path: str, text: str, old: _Entry | None) -> bytes:
+    def _encode(self, path: str, text: str, old: Entry | None) -> bytes:
         """The bytes of a new text, in the encoding and with the line ends of the old file."""
         if old is not None and old.mode == _LINK:
             raise MeritreeError(f"{path} is a symbolic link; change the file that it points to")
@@ -320,7 +236,7 @@ class ObjectStore:
         form = self._forms.get(sha)
         if form is None:
             try:
-                form = self._forms[sha] = read_source(self._blob(sha))[1:]
+                form = self._forms[sha] = read_source(self._objects.blob(sha))[1:]
             except (SyntaxError, UnicodeDecodeError, LookupError) as error:
                 raise MeritreeError(f"{path} cannot be changed as text: {error}") from error
         return form
@@ -335,13 +251,13 @@ class ObjectStore:
         """
         with self._mutex:
             root, changes = self._origin(state)
-            entry = self._find(bytes.fromhex(root), path)
+            entry = self._objects.find(bytes.fromhex(root), path)
             text = changes.get(path)
             if text is not None:
                 return self._encode(path, text, entry)
             if entry is None or path in changes:
                 raise MeritreeError(f"no file {path} in state {state}")
-            return self._blob(entry.sha)
+            return self._objects.blob(entry.sha)
 
     def paths(self, state: str) -> list[str]:
         """The paths of all files of a state, sorted."""
@@ -364,7 +280,7 @@ class ObjectStore:
                 made = {""}
                 for path, (entry, fresh) in files.items():
                     _make_parents(folder, path, made)
-                    data = self._blob(entry.sha) if fresh is None else fresh
+                    data = self._objects.blob(entry.sha) if fresh is None else fresh
                     _write_file(os.path.join(folder, path), entry.mode, data)
             except OSError as error:
                 raise MeritreeError(
@@ -397,134 +313,26 @@ class ObjectStore:
             return None
         entry, fresh = file
         return FileVersion(
-            entry.mode, entry.sha.hex(), self._blob(entry.sha) if fresh is None else fresh
+            entry.mode, entry.sha.hex(), self._objects.blob(entry.sha) if fresh is None else fresh
         )
 
     def _flat(self, state: str) -> dict[str, _File]:
         """Path -> (entry, content if it is not stored) of every file of a state."""
         root, changes = self._origin(state)
         files: dict[str, _File] = {
-            path: (entry, None) for path, entry in self._walk(bytes.fromhex(root), "")
+            path: (entry, None) for path, entry in self._objects.walk(bytes.fromhex(root), "")
         }
         for path, text in changes.items():
             old = files.pop(path, None)
             if text is not None:
                 data = self._encode(path, text, old[0] if old else None)
                 mode = old[0].mode if old else _REGULAR
-                files[path] = (_Entry(mode, _hash(_BLOB, data)), data)
+                files[path] = (Entry(mode, object_name(BLOB, data)), data)
         return files
 
-    def _walk(self, sha: bytes, below: str) -> Iterator[tuple[str, _Entry]]:
-        tree = self._tree(sha)
-        for key, raw in zip(tree.keys, tree.raws, strict=True):
-            entry = _entry(raw)
-            path = below + os.fsdecode(key)
-            if entry.mode == _FOLDER:
-                yield from self._walk(entry.sha, path)
-            else:
-                yield path, entry
 
-    def _find(self, root: bytes, path: str) -> _Entry | None:
-        *folders, name = _parts(path)
-        for folder in folders:
-            entry = self._tree(root).find(folder + b"/")
-            if entry is None:
-                return None
-            root = entry.sha
-        return self._tree(root).find(name)
-
-    # -- objects on disk -----------------------------------------------------------------
-
-    def _tree(self, sha: bytes) -> _Tree:
-        tree = self._trees.get(sha)
-        if tree is None:
-            kind, data = self._raw(sha)
-            if kind != _TREE:
-                raise MeritreeError(f"{sha.hex()} in {self.path} is a file, not a state")
-            tree = self._trees[sha] = _Tree.decode(data)
-        return tree
-
-    def _blob(self, sha: bytes) -> bytes:
-        data = self._blobs.get(sha)
-        if data is None:
-            data = self._raw(sha)[1]
-            self._blobs[sha] = data
-            self._blob_bytes += len(data)
-            while self._blob_bytes > _CACHED_BLOB_BYTES:
-                self._blob_bytes -= len(self._blobs.popitem(last=False)[1])
-        return data
-
-    def _raw(self, sha: bytes) -> tuple[int, bytes]:
-        try:
-            kind, data = self._objects.get_raw(_object_id(sha))
-            return kind, data
-        except KeyError:
-            raise MeritreeError(
-                f"no state or file {sha.hex()} in {self.path}: it was never kept, or is of another "
-                "store; make it again with tree_with"
-            ) from None
-        except (OSError, zlib.error, AssertionError, ValueError) as error:
-            raise MeritreeError(f"object {sha.hex()} in {self.path} is damaged: {error}") from error
-
-    def _write(self, objects: _Objects) -> None:
-        """Store what is not there yet: many objects as one pack, few as files of their own."""
-        from dulwich.objects import ShaFile
-
-        fresh = {
-            sha: ShaFile.from_raw_string(kind, data)
-            for kind, sha, data in objects
-            if _object_id(sha) not in self._objects
-        }
-        try:
-            if len(fresh) > _PACK_FROM:
-                self._objects.add_objects([(item, None) for item in fresh.values()])
-            else:
-                for item in fresh.values():
-                    self._objects.add_object(item)
-        except OSError as error:
-            raise MeritreeError(
-                f"cannot write to the object store {self.path}: {error.strerror}; make room on "
-                "that disk, then resume the run"
-            ) from error
-
-
-def _open_objects(path: Path) -> BaseObjectStore:
-    from dulwich.errors import NotGitRepository
-    from dulwich.repo import Repo
-
-    try:
-        if (path / "HEAD").is_file():
-            repo = Repo(str(path))
-        else:
-            path.mkdir(parents=True, exist_ok=True)
-            repo = Repo.init_bare(str(path))
-            config = repo.get_config()
-            for section, name in (("core", "looseCompression"), ("pack", "compression")):
-                config.set((section.encode(),), name.encode(), b"1")  # speed before size
-            config.write_to_path()
-            repo.close()
-            repo = Repo(str(path))
-    except (NotGitRepository, OSError) as error:
-        raise MeritreeError(
-            f"cannot open an object store at {path}: {error}; give `--out` a new, writable folder"
-        ) from error
-    return repo.object_store
-
-
-def _object_id(sha: bytes) -> Any:
-    """A hash as dulwich names it (a type of its own in some versions, bytes in others)."""
-    return sha.hex().encode()
-
-
-def _named(file: _File | None) -> _Entry | None:
+def _named(file: _File | None) -> Entry | None:
     return None if file is None else file[0]
-
-
-def _parts(path: str) -> tuple[bytes, ...]:
-    parts = tuple(os.fsencode(path).split(b"/"))
-    if any(part in (b"", b".", b"..") or part.lower() == b".git" for part in parts):
-        raise MeritreeError(f"impossible path {path!r}; give one relative to the repository's root")
-    return parts
 
 
 def _content(path: Path, mode: int) -> bytes:

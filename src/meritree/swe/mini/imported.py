@@ -15,12 +15,12 @@ from meritree.errors import MeritreeError
 from meritree.swe.agent.guards import judges, shadows
 from meritree.swe.agent.situation import Changes, Files, Situation
 from meritree.swe.agent.trials import Trials
+from meritree.swe.git_diff import patch_bytes
 from meritree.swe.mini.shell import Shell, Template
 from meritree.swe.mini.trajectory import Replayed, Trajectory, replay
 from meritree.swe.prepare import Prepared, prepare
 from meritree.swe.result import FixOptions, Progress
 from meritree.swe.run_folder import RunFolder, create
-from meritree.swe.store import patch_bytes
 from meritree.swe.verify import RUNS
 from meritree.swe.wording import passing
 
