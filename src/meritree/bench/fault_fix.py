@@ -23,7 +23,7 @@ from meritree.run.journal import Journal
 
 BUDGET = 10  # candidate evaluations
 _MEANT = (0, 1, 2)  # exit codes of a command that knew what happened
-_KEPT = ("root", "step", "outcome", "alias", "exhausted", "search-ended")
+_KEPT = ("root", "step", "outcome", "alias", "exhausted", "search-ended", "set-aside")
 _DROPPED = ("seconds", "seconds_so_far")
 _CODE = "def price(n):\n    return n * 2 - 3\n\n\ndef fee(n):\n    return n + 1\n"
 _TESTS = """from price import fee, price

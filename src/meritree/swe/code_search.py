@@ -18,6 +18,7 @@ from meritree.search.features import SweFeatures
 from meritree.swe.driving import drive
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.outcome_codec import decode_outcome, encode_outcome
+from meritree.swe.setting_aside import standing
 from meritree.swe.testing.types import Amendment, Outcome
 from meritree.value.estimate import Cost, Estimate
 
@@ -111,6 +112,7 @@ class CodeSearch:
     on_step: Callable[[CodeSearch, int], None] | None = None
     states: dict[int, State] = field(default_factory=dict)
     found: list[int] = field(default_factory=list)
+    set_aside: set[int] = field(default_factory=set)
     evaluations: int = 0
     transpositions: int = 0
     first_found_at: int | None = None
@@ -227,14 +229,15 @@ class CodeSearch:
             return key, changed
 
     def _ended(self) -> bool:
-        if not self.found:
+        found = standing(self)
+        if not found:
             return False
         first = self.first_found_at or 0
         patience = max(self.limits.patience, int(self.limits.patience_share * first))
         if self.limits.stop_at_first:
             self.stopped_because = "a candidate passes all tests"
-        elif len(self.found) >= self.limits.most_found:
-            self.stopped_because = f"{len(self.found)} candidates pass all tests"
+        elif found >= self.limits.most_found:
+            self.stopped_because = f"{found} candidates pass all tests"
         elif self.evaluations >= first + patience:
             self.stopped_because = "enough alternatives were tried after the first passing one"
         else:

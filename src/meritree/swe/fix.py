@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from meritree.swe.asked import check_options
 from meritree.swe.calibration import acceptance
 from meritree.swe.code_search import CodeSearch
 from meritree.swe.fix_search import (
+    Past,
     Search,
     go_on,
     lengthens_nothing,
@@ -35,6 +36,7 @@ from meritree.swe.own_channels import Channel, named, with_channels
 from meritree.swe.prepare import Prepared, prepare
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, encode_options
+from meritree.swe.setting_aside import SET_ASIDE, keys_set_aside, keys_standing, set_aside
 from meritree.swe.targets import Ended
 from meritree.swe.value import ValueWeights
 from meritree.swe.verify import Checks, rank_and_verify
@@ -103,6 +105,7 @@ class Run:
         self.prepared: Prepared | None = None
         self.chooser: Chooser | None = None
         self.fruitless = False  # a larger budget did not lengthen the search
+        self.verdicts: dict[str, Mapping[str, Any]] = {}  # of the final check, by key
 
     def go(self) -> FixResult:
         """Prepare, search, verify; write patch, result and report."""
@@ -136,19 +139,26 @@ class Run:
         if known is None:
             self.journal.append("prepared", self.prepared.evidence())
         search = self._search(events)
-        verdicts = {p["key"]: p for kind, p in events if kind == "verdict"}
+        self.verdicts.update({p["key"]: p for kind, p in events if kind == "verdict"})
         check = None
         if not isinstance(search, CodeSearch):
             from meritree.swe.agent.setup import final_verdict, with_steps
 
             check = partial(final_verdict, search)
-        candidates, after = rank_and_verify(
-            self.prepared, search, self._note_verdict, self._say, verdicts,
-            Checks(self._enough(), self._seconds_left, check),
-            acceptance(self.options.calibration),
-            self._chooser(search, events),
-            with_channels(ValueWeights(), self.channels),
-        )  # fmt: skip
+        checks = Checks(self._enough(), self._seconds_left, check)
+        chooser = self._chooser(search, events)
+        while True:
+            candidates, after = rank_and_verify(
+                self.prepared, search, self._note_verdict, self._say, self.verdicts, checks,
+                acceptance(self.options.calibration), chooser,
+                with_channels(ValueWeights(), self.channels),
+            )  # fmt: skip
+            fallen = keys_standing(search)
+            if not fallen or not self._is_worth_going_on(candidates):
+                break
+            self.journal.append(SET_ASIDE, {"keys": fallen, "seconds_so_far": self._seconds()})
+            self._say(Progress("search", "no patch holds: searching on"))
+            self._go_on(search, [], fallen)
         if not isinstance(search, CodeSearch):
             candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
@@ -184,17 +194,23 @@ class Run:
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
             if messages := getattr(search, "root_messages", None):  # mini-swe-agent's opening
                 self.journal.append("conversation", {"messages": messages})
-        ended = next((p for kind, p in since_budget(events) if kind == "search-ended"), None)
+        overtaken = since_budget(events, SET_ASIDE)
+        ended = next((p for kind, p in overtaken if kind == "search-ended"), None)
         if past:
             self._say(Progress("replay", "so that it goes on where it stood"))
         if ended is not None:
             search.replay(iter(past))
+            set_aside(search, keys_set_aside(events))
             search.stopped_because = str(ended["because"])
             return search
         if not past:
             self._say(Progress("search", "searching"))
-        go_on(search, past, self.folder)
+        self._go_on(search, past, keys_set_aside(events))
         self.fruitless = lengthens_nothing(events, search)
+        return search
+
+    def _go_on(self, search: Search, past: Past, aside: Collection[str]) -> None:
+        go_on(search, past, self.folder, aside)
         self.journal.append(
             "search-ended",
             {
@@ -203,7 +219,12 @@ class Run:
                 "next_priors": next_priors(search.tree),
             },
         )
-        return search
+
+    def _is_worth_going_on(self, candidates: Sequence[Candidate]) -> bool:
+        """There are tests to pass, no candidate passed them honestly, and there is time."""
+        assert self.prepared is not None
+        holds = any(c.verified and not c.flags for c in candidates)
+        return bool(self.prepared.targets) and not holds and self._seconds_left() > 0
 
     # ---- what is said on the way -----------------------------------------------------
 
@@ -251,6 +272,7 @@ class Run:
         )
 
     def _note_verdict(self, key: str, verdict: dict[str, Any]) -> None:
+        self.verdicts[key] = verdict
         self.journal.append("verdict", {"key": key, **verdict, "seconds_so_far": self._seconds()})
 
     def _note_choice(self, said: dict[str, Any]) -> None:

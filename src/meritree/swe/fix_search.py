@@ -5,7 +5,7 @@ Knows the two kinds of search and the options; nothing of results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meritree.run.ledger import Ledger, Limits
@@ -15,6 +15,7 @@ from meritree.swe.prepare import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder
 from meritree.swe.search_setup import new_search
+from meritree.swe.setting_aside import set_aside
 from meritree.value.estimate import Cost
 
 if TYPE_CHECKING:  # what models need is loaded when one is named
@@ -36,9 +37,10 @@ def recorded_events(options: FixOptions, events: Sequence[tuple[str, dict[str, A
     return [(kind, payload) for kind, payload in events if kind in known]
 
 
-def since_budget(events: Past) -> Past:
-    """Those of a journal's events that a later, larger budget has not overtaken."""
-    last = max((n for n, (kind, _) in enumerate(events) if kind == BUDGET), default=-1)
+def since_budget(events: Past, *others: str) -> Past:
+    """Those of a journal's events that no later, larger budget (or other kind) has overtaken."""
+    overtaking = (BUDGET, *others)
+    last = max((n for n, (kind, _) in enumerate(events) if kind in overtaking), default=-1)
     return events[last + 1 :]
 
 
@@ -106,14 +108,18 @@ def _limits(options: FixOptions) -> Limits:
     return Limits(options.budget_tests, options.budget_seconds, usd=options.budget_usd)
 
 
-def go_on(search: Search, past: Past, folder: RunFolder) -> None:
+def go_on(search: Search, past: Past, folder: RunFolder, aside: Collection[str] = ()) -> None:
     """Replay what is known, finish what was under way, then search.
+
+    Args:
+        aside: keys of found patches that do not hold.
 
     Raises:
         ModelError: the model cannot be asked; the message says how to go on.
     """
     if isinstance(search, CodeSearch):
         search.finish_waiting(search.replay(iter(past)))
+        set_aside(search, aside)
         search.run()
         return
     from meritree.respond.errors import ModelError
@@ -121,6 +127,7 @@ def go_on(search: Search, past: Past, folder: RunFolder) -> None:
 
     try:
         replayed(search, past)
+        set_aside(search, aside)
         search.run()
     except ModelError as error:
         said = str(error).rstrip(".")

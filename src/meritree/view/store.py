@@ -216,6 +216,10 @@ class RunLog:
             {int(node): float(p) for node, p in _mapping(payload.get("next_priors")).items()}
         )
 
+    def _set_aside(self, payload: Mapping[str, Any]) -> None:
+        self.phase = "search"
+        self._say(f"no patch holds: searching on without {len(payload.get('keys', ()))} of them")
+
     def _verdict(self, payload: Mapping[str, Any]) -> None:
         node = self.keys.get(str(payload.get("key")))
         if payload.get("verified"):
@@ -254,6 +258,7 @@ _READERS = {
     "budget": RunLog._budget,
     "endpoint": RunLog._endpoint,
     "search-ended": RunLog._search_ended,
+    "set-aside": RunLog._set_aside,
     "verdict": RunLog._verdict,
     "interrupted": RunLog._interrupted,
     "finished": RunLog._finished,

@@ -83,6 +83,7 @@ class AgentSearch:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     states: dict[int, AgentState] = field(default_factory=dict)
     found: list[int] = field(default_factory=list)
+    set_aside: set[int] = field(default_factory=set)
     evaluations: int = 0
     transpositions: int = 0
     steps: int = 0

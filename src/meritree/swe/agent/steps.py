@@ -13,6 +13,7 @@ from meritree.search import EXHAUSTED, SearchTree, Ticket
 from meritree.swe.agent.recorded import other_version
 from meritree.swe.agent.situation import Situation
 from meritree.swe.edits import Edit
+from meritree.swe.setting_aside import standing
 
 SIBLING_PRIOR = 0.5  # a node's next proposal, as against the one before it
 
@@ -50,6 +51,7 @@ class Stepping(Protocol[S]):
     tree: SearchTree
     states: dict[int, S]
     found: list[int]
+    set_aside: set[int]
     steps: int
     first_found_at: int | None
     stopped_because: str
@@ -108,9 +110,9 @@ def next_ticket(search: Stepping[S]) -> Ticket | None:
 
 def has_ended(search: Stepping[S]) -> bool:
     """Whether there is a reason to stop; it is then in ``stopped_because``."""
-    if not search.stopped_because and search.found:
-        if len(search.found) >= search.limits.most_found:
-            search.stopped_because = f"{len(search.found)} candidates pass"
+    if not search.stopped_because and (found := standing(search)):
+        if found >= search.limits.most_found:
+            search.stopped_because = f"{found} candidates pass"
         elif search.steps >= (search.first_found_at or 0) + search.limits.patience:
             search.stopped_because = "enough steps were taken after the first candidate"
     return bool(search.stopped_because)

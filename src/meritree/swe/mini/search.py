@@ -41,6 +41,7 @@ class MiniSearch:
     on_step: Callable[[MiniSearch, int], None] | None = None
     states: dict[int, MiniState] = field(default_factory=dict)
     found: list[int] = field(default_factory=list)
+    set_aside: set[int] = field(default_factory=set)
     evaluations: int = 0
     transpositions: int = 0
     steps: int = 0
