@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
-from meritree.search.tree import Node, Tree
+from meritree.search.tree import Node, SearchError, Tree
 
 _Entry = tuple[float, int, int]  # - score (or - bound), node id, version
 Sharpen = Callable[[Tree, Node], tuple[float, float, bool]]
@@ -143,8 +143,14 @@ class Frontier:
             node.stamp += 1
             if node.expansions + node.pending < node.cap:
                 value = score(tree, node)
-                if value is not None:
-                    heappush(heap, (-value, node.id, node.stamp))
+                if value is None:
+                    continue
+                if value != value:
+                    raise SearchError(
+                        f"{type(self.scorer).__name__} scored node {node.id} as nan; return a "
+                        "number, or None where the node may not be expanded"
+                    )
+                heappush(heap, (-value, node.id, node.stamp))
         self._dirty.clear()
         if len(heap) > 2 * self._living + 1024:
             nodes = tree.raw

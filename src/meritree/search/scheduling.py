@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from typing import Protocol
 
 from meritree.search.arms import Arms
-from meritree.search.tree import Kind, Node, Tree
+from meritree.search.tree import Kind, Node, SearchError, Tree
 from meritree.search.widening import Widening
 
 _OR = Kind.OR
@@ -188,6 +188,11 @@ def _highest(scorer: DescentScorer, node: Node) -> tuple[float, Node]:
         score = level + slope * t
         if score > top:
             top, best = score, child
+    if best is node:
+        raise SearchError(
+            f"{type(scorer).__name__} scored no open child of node {node.id} above -inf: its "
+            "line() or time() gives nan or -inf; return finite numbers"
+        )
     return top, best
 
 
