@@ -18,7 +18,7 @@ from meritree.align.forward import policy_keys, rows_of
 from meritree.align.loop import Diverged
 from meritree.align.mixes import ModeForced, OnPolicy, WithExternal
 from meritree.align.prompts import prompts, reference_rewards
-from meritree.align.rewards import Rewards, verifier
+from meritree.align.rewards import Rewards, remembered, verifier
 from meritree.align.rlvr import RLVR, Critic, fit_rlvr
 from meritree.align.rollout import Asked, Rollouts
 from meritree.align.sample import sample
@@ -131,6 +131,33 @@ def test_a_checkpoint_of_another_method_is_refused(make_llama: Any, tmp_path: Pa
     with pytest.raises(BadInput, match="another run: prompts was"):
         trained(make_llama(), RLVR(size=4), folder=tmp_path, data=prompts([(2, 4)]))
     assert checkpoint.load(tmp_path, {}) is not None
+
+
+def test_a_reward_of_the_same_name_with_another_body_is_another_run() -> None:
+    def made(body: str) -> Any:
+        names: dict[str, Any] = {}
+        exec(f"def right(prompt, answer):\n    return {body}\n", names)
+        return verifier(names["right"], read=list)
+
+    def plain(samples: Any) -> Any:
+        return [1.0 for _ in samples]
+
+    first = plain
+
+    def plain(samples: Any) -> Any:  # type: ignore[no-redef]
+        # the comment does not count, the body does
+        return [2.0 for _ in samples]
+
+    second = plain
+
+    def plain(samples: Any) -> Any:  # type: ignore[no-redef]
+        return [2.0 for _ in samples]
+
+    assert checkpoint.body_of(made("len(answer)")) == checkpoint.body_of(made("len(answer)"))
+    assert checkpoint.body_of(made("len(answer)")) != checkpoint.body_of(made("sum(answer)"))
+    assert checkpoint.body_of(second) == checkpoint.body_of(plain)
+    assert checkpoint.body_of(first) != checkpoint.body_of(second)
+    assert checkpoint.body_of(remembered(second)) == checkpoint.body_of(second)
 
 
 def test_the_critics_warm_up_leaves_the_policy_alone_and_explains_the_returns(

@@ -5,10 +5,15 @@ Only tensors and plain values are written, so that reading a file runs no code o
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
+import inspect
 import os
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from meritree.align._torch import Module, Tensor, torch
@@ -25,6 +30,30 @@ def fingerprint(*tensors: Tensor) -> str:
         digest.update(repr((tuple(x.shape), str(x.dtype))).encode())
         digest.update(x.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def body_of(function: Callable[..., Any]) -> str:
+    """Short hash of what a function does: its source without comments, else its compiled code.
+
+    Of a wrapped function (``__wrapped__``) the inner one counts, of another callable its
+    ``__call__``. What it calls or closes over is not looked at.
+    """
+    inner = inspect.unwrap(function)
+    if not hasattr(inner, "__code__") and not isinstance(inner, type):
+        inner = type(inner).__call__
+    try:
+        body = textwrap.dedent(inspect.getsource(inner))
+        with contextlib.suppress(SyntaxError):  # a lambda in the middle of an expression
+            body = ast.dump(ast.parse(body))
+    except (OSError, TypeError):
+        code = getattr(inner, "__code__", None)
+        body = type(function).__qualname__ if code is None else _compiled(code)
+    return hashlib.sha256(body.encode()).hexdigest()[:8]
+
+
+def _compiled(code: CodeType) -> str:
+    inner = [_compiled(x) if isinstance(x, CodeType) else x for x in code.co_consts]
+    return repr((code.co_code, code.co_names, inner))
 
 
 def trained_state(policy: Module) -> dict[str, Tensor]:

@@ -147,7 +147,8 @@ def verifier(
             )
         return made.rewards()
 
-    return _named(judged_by_function, getattr(function, "__name__", type(function).__name__))
+    name = getattr(function, "__name__", type(function).__name__)
+    return _named(judged_by_function, name, function)
 
 
 @runtime_checkable
@@ -252,12 +253,14 @@ def remembered(reward: Reward, *, most: int = 100_000) -> Reward:
             {reason: n for reason, n in counts.items() if n},
         )
 
-    return _named(asked_once, getattr(reward, "__name__", type(reward).__name__))
+    return _named(asked_once, getattr(reward, "__name__", type(reward).__name__), reward)
 
 
-def _named(reward: Reward, name: str) -> Reward:
-    """Curves, logs and checkpoints tell rewards by their names."""
+def _named(reward: Reward, name: str, inner: Callable[..., Any] | None = None) -> Reward:
+    """Curves, logs and checkpoints tell rewards by their names, and by the body of ``inner``."""
     reward.__name__ = name
+    if inner is not None:
+        reward.__wrapped__ = inner  # type: ignore[attr-defined]
     return reward
 
 

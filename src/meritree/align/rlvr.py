@@ -274,7 +274,8 @@ def _recipe(
     return {
         "method": repr(parts) + repr(numbers),
         "mix": type(method.mix).__name__,
-        "reward": getattr(reward, "__name__", type(reward).__name__),
+        "reward": f"{getattr(reward, '__name__', type(reward).__name__)} "
+        f"(body {checkpoint.body_of(reward)})",
         "prompts": checkpoint.fingerprint(tokens, *data.columns.values()),
         "drawing": repr(asked),
         "beside": beside.recipe(),
