@@ -16,7 +16,6 @@ import json
 import math
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,6 +37,7 @@ from meritree.align.prefer import fit_preferences
 from meritree.align.text import text_pairs
 from meritree.objectives.links import Logistic
 from meritree.objectives.preference import LogRatio, PairObjective
+from meritree.run.commit import commit
 from meritree.stats import bootstrap_mean, quantile
 
 BETA, BATCH, SKIPPED = 0.1, 32, 5
@@ -165,9 +165,6 @@ def main() -> None:
     warnings.simplefilter("ignore")
     transformers.utils.logging.set_verbosity_error()
     disable_progress_bar()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False
-    )
     rows = {}
     for size in options.sizes:
         off = same_step(size)
@@ -179,7 +176,7 @@ def main() -> None:
         print(size, json.dumps(rows[size], indent=1), flush=True)
     result = {
         "command": " ".join(["python benchmarks/align.py", *sys.argv[1:]]),
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {
             "trl": __version__, "torch": torch.__version__, "transformers": transformers.__version__

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -39,6 +38,7 @@ from meritree.align.lab.model import Vocabulary, llama, tokenizer
 from meritree.align.prompts import prompts
 from meritree.align.rewards import task_reward
 from meritree.align.rlvr import RLVR, fit_rlvr
+from meritree.run.commit import commit
 from meritree.stats import bootstrap_mean, quantile
 
 PROMPTS, SIZE, LONGEST, RATE = 16, 16, 8, 1e-4
@@ -135,9 +135,6 @@ def main() -> None:
     warnings.simplefilter("ignore")
     transformers.utils.logging.set_verbosity_error()
     disable_progress_bar()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=False
-    )
     rows = {}
     for size in options.sizes:
         for accumulate in (1, 4):
@@ -146,7 +143,7 @@ def main() -> None:
             print(name, json.dumps(rows[name], indent=1), flush=True)
     result = {
         "command": " ".join(["python benchmarks/align_grpo.py", *sys.argv[1:]]),
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {
             "trl": __version__, "torch": torch.__version__, "transformers": transformers.__version__

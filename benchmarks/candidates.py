@@ -18,7 +18,6 @@ import random
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from meritree.run.commit import commit
 from meritree.swe.testing import Evaluator, Outcome, TestSession
 
 _SMALL = '''"""Prices of a small shop."""
@@ -234,13 +234,7 @@ def main() -> None:
         "command": "python " + " ".join(sys.argv),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, one core",
-        "commit": subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=Path(__file__).parent,
-        ).stdout.strip(),
+        "commit": commit(),
         "load_average_at_start": os.getloadavg()[0],
         "packages": {},
     }

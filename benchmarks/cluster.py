@@ -18,7 +18,6 @@ import os
 import platform
 import random
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from meritree.run.commit import commit
 from meritree.run.engines import Here, Processes, Ray
 from meritree.swe.result import FixOptions
 
@@ -189,14 +189,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "cluster.json")
     given = parser.parse_args()
     load = [round(x, 1) for x in os.getloadavg()]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     counts = [int(n) for n in given.workers.split(",")]
     rows = measured(given.engines.split(","), counts, given.tasks, given.repeats)
     result = {
         "command": f"python benchmarks/cluster.py --tasks {given.tasks} --repeats {given.repeats}",
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "load": {"before": load, "after": [round(x, 1) for x in os.getloadavg()]},

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from meritree.run.commit import commit
 from meritree.run.journal import Journal
 from meritree.search import (
     Child,
@@ -188,13 +189,10 @@ def peers(python: str | None, largest: int) -> dict[str, Any]:
 def provenance(options: argparse.Namespace) -> dict[str, Any]:
     """What is needed to repeat the run (but for the paths of this machine)."""
     peers_option = " --peers PYTHON" if options.peers else ""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     return {
         "command": f"python benchmarks/engine.py --largest {options.largest} "
         f"--repeats {options.repeats}{peers_option}",
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load": [round(x, 1) for x in os.getloadavg()],

@@ -14,13 +14,14 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from meritree.run.commit import commit
 
 # One thread, so that CPU time is the work done; must be set before JAX is imported.
 os.environ.setdefault(
@@ -237,10 +238,9 @@ def main() -> None:
     import rlax
 
     here = Path(__file__).parent
-    git = ["git", "-C", str(here), "rev-parse", "--short", "HEAD"]
     document = {
         "command": "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]]),
-        "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
+        "commit": commit(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "jax": jax.__version__,

@@ -18,7 +18,6 @@ import json
 import math
 import os
 import platform
-import subprocess
 import sys
 import textwrap
 import time
@@ -34,6 +33,7 @@ from trl.trainer import dpo_trainer
 from meritree.objectives import divergences, rows, surrogates
 from meritree.objectives.links import Logistic, Square
 from meritree.objectives.preference import LogRatio, PairObjective
+from meritree.run.commit import commit
 from meritree.stats import bootstrap_mean, quantile
 
 SIZES = {"16 x 128": (16, 128), "32 x 512": (32, 512), "64 x 2048": (64, 2048)}
@@ -219,12 +219,9 @@ def main() -> None:
         if "," not in name  # the cases given apart
         for row in sizes.values()
     ]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
     result = {
         "command": "python benchmarks/objectives_trl.py " + " ".join(sys.argv[1:]),
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {"trl": __version__, "torch": torch.__version__},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

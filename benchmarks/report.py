@@ -14,13 +14,13 @@ import os
 import platform
 import random
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from meritree.run.commit import commit
 from meritree.search import Child, SearchTree, make_strategy
 from meritree.swe.result import Candidate, FixResult, TestOutcome
 from meritree.value.estimate import Estimate
@@ -206,12 +206,9 @@ def main(arguments: list[str] | None = None) -> int:
         page.write_text(text, "utf-8")
         load = os.getloadavg()[0]
         figures = measure(page, given.opens, given.pictures)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True
-    ).stdout.strip()
     told = {
         "command": f"python benchmarks/report.py --nodes {given.nodes} --opens {given.opens}",
-        "commit": commit,
+        "commit": commit(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, no GPU",
         "load": round(load, 1),
         "nodes": given.nodes,

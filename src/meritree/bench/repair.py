@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from meritree.bench.packages import Package, fetch, lay_out, select
 from meritree.bench.tables import markdown, summarise
 from meritree.bench.tasks import Task, list_hash, load, save
 from meritree.errors import BadInput
+from meritree.run.commit import commit
 from meritree.swe.result import DEFAULT_STRATEGY
 
 STRATEGIES = (
@@ -152,7 +152,7 @@ def write_report(
 
     provenance = {
         "command": " ".join(["meritree bench repair", *sys.argv[3:]]),
-        "commit": _commit(),
+        "commit": commit(),
         "versions": {name: _version(name) for name in ("meritree", "pytest")},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -272,21 +272,6 @@ def _sample_layout(_package: Package, root: Path) -> None:
     with resources.as_file(resources.files("meritree.demo") / "sample") as sample:
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(sample, root, dirs_exist_ok=True, ignore=ignore)
-
-
-def _commit() -> str:
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 def _version(name: str) -> str:

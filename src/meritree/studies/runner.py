@@ -12,7 +12,6 @@ import importlib.util
 import json
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from meritree import __version__
 from meritree.errors import BadInput
+from meritree.run.commit import commit as commit_of_code
 from meritree.run.engines import Engine, Here
 from meritree.studies.result import Provenance, Result, judge
 from meritree.studies.rows import Rows, SeedRow
@@ -142,15 +141,8 @@ def measure_seed(study: Study, scale: ScaleName, seed: int) -> _Done:
 
 
 def commit() -> str:
-    """Commit of the running code, ``+changes`` if it was edited since, else the version."""
-    folder = Path(__file__).parent
-    head = _git(folder, "rev-parse", "--short=10", "HEAD")
-    # In an environment inside somebody else's repository git would name that one's commit.
-    if head is None or _git(folder, "ls-files", "--error-unmatch", __file__) is None:
-        return f"version {__version__}"
-    stored = f":(exclude){folder / 'results'}"  # a stored result changes nothing that is measured
-    changed = _git(folder, "status", "--porcelain", "--", str(folder.parent), stored)
-    return f"{head}+changes" if changed else head
+    """Commit of the running code; a stored result changes nothing that is measured."""
+    return commit_of_code(Path(__file__).parent / "results")
 
 
 def _measured(
@@ -276,13 +268,3 @@ def _versions(modules: Iterable[str]) -> Mapping[str, str]:
 
 def _load() -> float:
     return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
