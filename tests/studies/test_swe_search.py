@@ -18,7 +18,7 @@ from meritree.studies.registry import study_named
 from meritree.studies.rows import Rows, SeedRow
 from meritree.studies.runner import run
 from meritree.studies.study import Row
-from meritree.studies.swe.cases import OpenTask, Tried, distorted, task_named
+from meritree.studies.swe.cases import AgentSetting, OpenTask, Tried, distorted, task_named
 from meritree.studies.swe.contestants import (
     ABLATIONS,
     BY_AGENT,
@@ -225,10 +225,10 @@ def sample() -> Iterator[OpenTask]:
 
 
 def agent_search(task: OpenTask, agent: Agent, actor: Model, tests: int) -> Tried:
-    return task.by_agent(
-        agent.rules, 0, models=Models(actor), limits=agent.limits, weights=agent.weights,
-        tests=tests, tokens=500_000,
-    )  # fmt: skip
+    setting = AgentSetting(
+        agent.rules, Models(actor), agent.limits, agent.weights, tests, tokens=500_000
+    )
+    return task.by_agent(setting, 0)
 
 
 def test_an_outcome_that_is_known_is_not_run_again_but_counts(

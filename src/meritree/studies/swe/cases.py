@@ -47,6 +47,29 @@ Distort = Callable[[Estimate, str], Estimate]
 
 
 @dataclass(frozen=True, slots=True)
+class AgentSetting:
+    """What a model's search is made of and may spend.
+
+    Attributes:
+        strategy: where it goes on.
+        models: who proposes, and who judges.
+        limits: when it ends before its budget does.
+        weights: of the channels of its values.
+        tests: budget of candidate evaluations.
+        tokens: budget of tokens.
+        temperature: of the model that proposes; its own when None.
+    """
+
+    strategy: Strategy
+    models: Models
+    limits: AgentLimits
+    weights: AgentWeights
+    tests: int
+    tokens: int
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """One search.
 
@@ -175,22 +198,9 @@ class OpenTask:
         spent = search.states[found].found_at
         return Tried(self.right(dict(search.files(found))), True, spent)
 
-    def by_agent(
-        self,
-        strategy: Strategy,
-        seed: int,
-        *,
-        models: Models,
-        limits: AgentLimits,
-        weights: AgentWeights,
-        tests: int,
-        tokens: int,
-        temperature: float | None = None,
-    ) -> Tried:
+    def by_agent(self, setting: AgentSetting, seed: int) -> Tried:
         """A search by a model's actions, ended by its first passing patch or by its budgets."""
-        search, ledger = self._agent_search(
-            strategy, seed, models, limits, weights, tests, tokens, temperature
-        )
+        search, ledger = self._agent_search(setting, seed)
         spent = ledger.snapshot().spent.tokens
         if not search.found:
             return Tried(False, False, search.evaluations, spent)
@@ -203,22 +213,9 @@ class OpenTask:
         search.run()
         return self._ranked(search)
 
-    def passing_by_agent(
-        self,
-        strategy: Strategy,
-        seed: int,
-        *,
-        models: Models,
-        limits: AgentLimits,
-        weights: AgentWeights,
-        tests: int,
-        tokens: int,
-        temperature: float | None = None,
-    ) -> list[Passing]:
-        """The same of a model's search; ``limits`` say how many patches it goes on for."""
-        search, _ = self._agent_search(
-            strategy, seed, models, limits, weights, tests, tokens, temperature
-        )
+    def passing_by_agent(self, setting: AgentSetting, seed: int) -> list[Passing]:
+        """The same of a model's search; its limits say how many patches it goes on for."""
+        search, _ = self._agent_search(setting, seed)
         return self._ranked(search)
 
     @property
@@ -238,31 +235,21 @@ class OpenTask:
             testers=[self.tester],
         )
 
-    def _agent_search(
-        self,
-        strategy: Strategy,
-        seed: int,
-        models: Models,
-        limits: AgentLimits,
-        weights: AgentWeights,
-        tests: int,
-        tokens: int,
-        temperature: float | None,
-    ) -> tuple[AgentSearch, Ledger]:
+    def _agent_search(self, setting: AgentSetting, seed: int) -> tuple[AgentSearch, Ledger]:
         """A search that ran, and its books."""
         from meritree.swe.agent.setup import new_agent_search
 
-        ledger = Ledger(Limits(evaluations=tests, tokens=tokens))
+        ledger = Ledger(Limits(evaluations=setting.tests, tokens=setting.tokens))
         search = new_agent_search(
             self._case.prepared,
             self._scratch,
-            models=models,
-            strategy=strategy,
+            models=setting.models,
+            strategy=setting.strategy,
             seed=seed,
             ledger=ledger,
-            limits=limits,
-            weights=weights,
-            temperature=temperature,
+            limits=setting.limits,
+            weights=setting.weights,
+            temperature=setting.temperature,
             tester=self.tester,
         )
         search.run()

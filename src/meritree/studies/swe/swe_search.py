@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meritree.studies.checks import Own
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
@@ -32,7 +32,7 @@ from meritree.studies.swe.verdicts import (
 )
 
 if TYPE_CHECKING:
-    from meritree.studies.swe.cases import OpenTask, Passing, Tried
+    from meritree.studies.swe.cases import AgentSetting, OpenTask, Passing, Tried
     from meritree.studies.swe.contestants import Agent
 
 
@@ -90,20 +90,17 @@ def _agent(agent: Agent, name: str, seed: int, settings: Settings) -> Tried:
     from meritree.studies.swe.cases import opened
 
     task = opened(name, settings["keep"])
-    return task.by_agent(agent.rules, seed, **_agent_settings(agent, seed, settings))
+    return task.by_agent(_agent_setting(agent, seed, settings), seed)
 
 
-def _agent_settings(agent: Agent, seed: int, settings: Settings) -> dict[str, Any]:
+def _agent_setting(agent: Agent, seed: int, settings: Settings) -> AgentSetting:
+    from meritree.studies.swe.cases import AgentSetting
     from meritree.studies.swe.contestants import models
 
-    return {
-        "models": models(settings, agent, seed),
-        "limits": agent.limits,
-        "weights": agent.weights,
-        "tests": settings["agent_tests"],
-        "tokens": settings["tokens"],
-        "temperature": agent.temperature,
-    }
+    return AgentSetting(
+        agent.rules, models(settings, agent, seed), agent.limits, agent.weights,
+        settings["agent_tests"], settings["tokens"], agent.temperature,
+    )  # fmt: skip
 
 
 def _by_choice(
@@ -115,7 +112,7 @@ def _by_choice(
     agent = collecting(for_agent(BASE))
     found = {
         REPAIR: task.passing_by_repair(for_repair(BASE), seed, settings["tests"]),
-        MODEL: task.passing_by_agent(agent.rules, seed, **_agent_settings(agent, seed, settings)),
+        MODEL: task.passing_by_agent(_agent_setting(agent, seed, settings), seed),
     }
     for policy, passing in found.items():
         data = f"{policy}, {kind}"
