@@ -1,7 +1,8 @@
 """The scratch copy on disk: notice and undo what test runs changed in it.
 
 Compares sizes and times (that of the last change of state too, which nobody can set back) with
-those of the start; contents come from the pristine copy.
+those of the start; contents come from the pristine copy, those of files that were made before (by
+test modules while they were imported) from memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Dict, Iterable, Iterator, Tuple
 
 _SKIPPED = frozenset((".git", "__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache"))
 _SHARE = 0.1
+_REMEMBERED = 1_000_000  # bytes of a file that the pristine copy lacks; a larger one stays changed
 
 
 def _state_of(info: os.stat_result) -> Tuple[int, ...]:
@@ -26,7 +28,21 @@ class Workspace:
         self.root = root
         self.pristine = pristine
         self._state = dict(self._scan())
+        self._made = dict(self._made_before())
         self._next = 0.0
+
+    def _made_before(self) -> Iterator[Tuple[str, bytes]]:
+        for path, state in self._state.items():
+            small = state[2] <= _REMEMBERED and not os.path.islink(path)
+            if small and not os.path.lexists(self._original(path)):
+                try:
+                    with open(path, "rb") as f:
+                        yield path, f.read()
+                except OSError:
+                    continue
+
+    def _original(self, path: str) -> str:
+        return os.path.join(self.pristine, os.path.relpath(path, self.root))
 
     def _scan(self) -> Iterator[Tuple[str, Tuple[int, ...]]]:
         pending = [self.root]
@@ -65,13 +81,23 @@ class Workspace:
         return len(changed) + len(added)
 
     def _put_back(self, path: str) -> None:
-        original = os.path.join(self.pristine, os.path.relpath(path, self.root))
+        original = self._original(path)
+        made = self._made.get(path)
+        if made is None and not os.path.lexists(original):
+            if os.path.lexists(path):
+                self._state[path] = _state_of(os.lstat(path))
+            else:
+                del self._state[path]
+            return
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if os.path.lexists(path):
             os.unlink(path)
-        shutil.copy2(original, path, follow_symlinks=False)
-        info = os.lstat(path)
-        self._state[path] = _state_of(info)
+        if made is None:
+            shutil.copy2(original, path, follow_symlinks=False)
+        else:
+            with open(path, "wb") as f:
+                f.write(made)
+        self._state[path] = _state_of(os.lstat(path))
 
     def write(self, files: Dict[str, str]) -> None:
         """Put a candidate's files into the folder."""
