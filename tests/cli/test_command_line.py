@@ -286,6 +286,7 @@ class Stop:
         if name == {module!r}:
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 sys.meta_path.insert(0, Stop())
 from meritree.cli.start import main
 main()
