@@ -6,11 +6,11 @@ no network.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array, Ints
@@ -35,6 +35,18 @@ class Runs(NamedTuple):
     visited: Ints
 
 
+class Bonus(Protocol):
+    """What learners pay themselves; `curiosity.Curiosity` is one."""
+
+    def begin(self) -> None:
+        """A new episode of all runs."""
+        ...
+
+    def pay(self, state: Ints, action: Ints, after: Ints, alive: NDArray[np.bool_]) -> Array:
+        """[B] for one step of each run; of what is not alive nothing is learned."""
+        ...
+
+
 def q_learning(
     mdp: MDP,
     learned: ArrayLike,
@@ -46,6 +58,7 @@ def q_learning(
     most: int,
     epsilon: float = 0.05,
     alpha: float = 0.5,
+    bonus: Bonus | None = None,
 ) -> Runs:
     """B runs of one-step Q-learning with common random numbers.
 
@@ -61,6 +74,7 @@ def q_learning(
         most: steps after which an episode is cut short (and its last value bootstrapped).
         epsilon: chance of a uniform action.
         alpha: step size.
+        bonus: what is added to the learned rewards, step by step; returns do not count it.
 
     Raises:
         BadInput: shapes that do not fit.
@@ -78,11 +92,15 @@ def q_learning(
     for e in range(episodes):
         state = np.repeat(pick(begin, 0, rng.random()), B)
         alive = np.ones(B, dtype=bool)
+        if bonus is not None:
+            bonus.begin()
         for _ in range(most):
             visited[rows, state] = True
             action = _choose(Q[rows, state], epsilon, rng)
             after = pick(move, state * mdp.A + action, rng.random())
             target = tables[rows, state, action, after] + mdp.gamma * Q[rows, after].max(axis=1)
+            if bonus is not None:
+                target = target + bonus.pay(state, action, after, alive)
             error = alpha * (target - Q[rows, state, action])
             Q[rows, state, action] += np.where(alive, error, 0.0)
             returns[:, e] += np.where(alive, mdp.rewards[state, action, after], 0.0)

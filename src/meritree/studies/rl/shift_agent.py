@@ -21,10 +21,15 @@ class Learner(NamedTuple):
     Attributes:
         doses: c/(1 - gamma) of each member.
         start: what values start higher by.
+        bonus: what the largest bonus of random network distillation, 1, would be worth if it
+            were paid for ever, in the units of doses; 0: none.
+        size: side of the rooms.
     """
 
     doses: tuple[float, ...] = (0.0,)
     start: float = 0.0
+    bonus: float = 0.0
+    size: int = SIZE
 
 
 class Run(NamedTuple):
@@ -74,20 +79,26 @@ def trainer(learner: Learner, steps: int) -> Any:
     import jax
     import optax
 
+    from meritree.rl.bonuses import rnd
     from meritree.rl.envs.grids import FourRooms
     from meritree.rl.nets import MLP
     from meritree.rl.value_based import act
     from meritree.rl.value_based.chain import TargetChain
     from meritree.rl.value_based.data import Uniform
     from meritree.rl.value_based.trainer import value_trainer
-    from meritree.value.transforms import shift
+    from meritree.value.transforms import added, chain, clip, shift
 
+    env = FourRooms(learner.size, limit=LIMIT)
+    rewards = [shift(dose * (1.0 - GAMMA), GAMMA) for dose in learner.doses]
+    if learner.bonus:
+        new = added(chain(rnd(env.spec), clip(0.0, 1.0)), learner.bonus * (1.0 - GAMMA))
+        rewards = [chain(new, moved) for moved in rewards]
     members = len(learner.doses)
     raised = jax.nn.initializers.constant(learner.start)
     return value_trainer(
-        FourRooms(SIZE, limit=LIMIT), net=MLP((64,)),
+        env, net=MLP((64,)),
         readout=lambda outputs: nn.Dense(outputs, bias_init=raised),
-        reward=[shift(dose * (1.0 - GAMMA), GAMMA) for dose in learner.doses],
+        reward=rewards,
         chain=TargetChain(K=members, shift=100, chained=False),
         act=act.epsilon_greedy(act.decayed(0.9, 0.05, max(1, steps // 10)), act.member_of_episode),
         data=Uniform(10_000 // WORLDS), optimizer=optax.adam(1e-3), gamma=GAMMA, steps=steps,
