@@ -174,9 +174,7 @@ class Curiosity:
             moments.add(values, alive)
         return each / np.stack([moments.std() for moments in self._spread])
 
-    def _count(
-        self, state: Ints, action: Ints, after: Ints, alive: NDArray[np.bool_]
-    ) -> None:
+    def _count(self, state: Ints, action: Ints, after: Ints, alive: NDArray[np.bool_]) -> None:
         rows, one = self._rows, alive.astype(float)
         self.visits[rows, after] += one
         self.of_episode[rows, after] += one

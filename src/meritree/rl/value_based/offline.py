@@ -186,9 +186,7 @@ def _window(
         rows = jax.random.randint(drawing, (batch,), 0, len(data.last))
         drawn = jax.tree.map(lambda leaf: leaf[rows], data)
         reward = jnp.broadcast_to(drawn.reward, (parts.chain.K, *drawn.reward.shape))
-        learned, _, log = update(
-            parts, state.learned, drawn, reward, jnp.ones(batch), updating
-        )
+        learned, _, log = update(parts, state.learned, drawn, reward, jnp.ones(batch), updating)
         return OfflineState(key, learned), log
 
     state, log = jax.lax.scan(one, state, length=rounds)
