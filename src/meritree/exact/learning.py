@@ -120,6 +120,7 @@ def offline_q(
     *,
     q0: float = 0.0,
     end_value: float = 0.0,
+    among: ArrayLike | None = None,
     sweeps: int = 2000,
 ) -> Array:
     """[S, A] action values that Q-iteration on a data set converges to; unseen pairs keep q0.
@@ -127,6 +128,8 @@ def offline_q(
     Args:
         learned: [S, A, S] rewards.
         counts: [S, A, S] how often each transition stands in the data.
+        among: [S, A] bool, actions that may be bootstrapped from, such as those seen (BCQ); where
+            a state has none, all. None: all everywhere.
         sweeps: backups; the error left is gamma^sweeps.
     """
     table, n = np.asarray(learned, dtype=float), np.asarray(counts, dtype=float)
@@ -134,10 +137,13 @@ def offline_q(
     seen = total > 0.0
     P = n / np.where(seen, total, 1.0)[:, :, None]
     r = (P * table).sum(axis=2)
+    possible = np.ones(seen.shape, dtype=bool) if among is None else np.asarray(among, dtype=bool)
+    possible = possible | ~possible.any(axis=1, keepdims=True)
     Q = np.full(seen.shape, float(q0))
     Q[mdp.ends] = end_value
     for _ in range(sweeps):
-        new = np.where(seen, r + mdp.gamma * P @ Q.max(axis=1), Q)
+        best = np.where(possible, Q, -np.inf).max(axis=1)
+        new = np.where(seen, r + mdp.gamma * P @ best, Q)
         new[mdp.ends] = end_value
         if np.abs(new - Q).max() == 0.0:
             break

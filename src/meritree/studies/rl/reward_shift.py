@@ -278,6 +278,7 @@ STUDY = Study(
             Where(
                 Better(f"DQN: {claim}", SUCCESS, system, than, higher=higher, dataset=DEEP),
                 (system, than),
+                DEEP,
             )
             for claim, system, than, higher in (
                 (f"shift {BEST:+g} beats none", named(BEST), "no shift", True),
@@ -293,6 +294,7 @@ STUDY = Study(
                 Better(f"networks on {GIVEN[name]}, {method}: {text}", metric, moved(method, 1.0),
                        moved(method, 0.0), higher=higher, dataset=GIVEN[name]),
                 (moved(method, 1.0),),
+                GIVEN[name],
             )
             for method in shift_offline.METHODS
             for name, text, metric, higher in (
