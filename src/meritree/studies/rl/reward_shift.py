@@ -185,10 +185,11 @@ def _data_set(mdp: MDP, rng: Any) -> NDArray[Any]:
 
 
 def draw(rows: Rows, figure: Figure) -> str:
-    """Success by dose; error and worth of offline policies by shift."""
+    """Success by dose; error and worth of offline policies by shift; then networks."""
     from meritree.studies.figure import bars
 
-    left, middle, right = figure.subplots(1, 3, width_ratios=[3, 2, 2])
+    figure.set_size_inches(10.0, 8.4)
+    (left, middle, right), below = figure.subplots(2, 3)
     found = [rows.interval(SUCCESS, named(dose), ROOMS) for dose in DOSES]
     spread = [[i.mean - i.low for i in found], [i.high - i.mean for i in found]]
     places = list(range(len(DOSES)))
@@ -199,10 +200,16 @@ def draw(rows: Rows, figure: Figure) -> str:
     bars(middle, rows, WRONG, dataset=COSTS)
     bars(right, rows, WORTH, dataset=COSTS)
     right.set_yticklabels([])
+    deep = ((DEEP, SUCCESS), (GIVEN["Acrobot-v1"], GAIN), (GIVEN["CartPole-v1"], GAIN))
+    for axes, (dataset, metric) in zip(below, deep, strict=True):
+        axes.set_title(dataset, fontsize="small")
+        if rows.where(metric=metric, dataset=dataset):
+            bars(axes, rows, metric, dataset=dataset)
     return (
-        "Left: share of episodes in which Q-learning from zero reaches the goal of four rooms, by "
-        "the shift of its rewards. Middle and right: Q-iteration on 120 transitions of a process "
-        "of 120 pairs that only costs, how far its values are off and what its policy is worth. "
+        "Above, left: share of episodes in which Q-learning from zero reaches the goal of four "
+        "rooms, by the shift of its rewards. Middle and right: Q-iteration on 120 transitions of a "
+        "process of 120 pairs that only costs, how far its values are off and what its policy is "
+        "worth. Below: networks, in four rooms and from fixed data (fewer seeds). "
         f"{len(rows.seeds)} seeds, 95 % intervals."
     )
 
@@ -215,7 +222,7 @@ STUDY = Study(
         "H. Sun, L. Han, R. Yang, X. Ma, J. Guo, B. Zhou",
         2022,
         "2209.07288",
-        read="abstract and the released exploration code (dqn_rnd.py)",
+        read="abstract and the released code (dqn_rnd.py, RND.py, BCQ.py); BCQ's own release",
     ),
     claim=(
         "Shifting rewards by c is starting values c/(1 - gamma) lower: a negative shift explores "
