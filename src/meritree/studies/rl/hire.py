@@ -246,8 +246,6 @@ STUDY = Study(
     checks=(
         *claims(WHERE, "PPO"),
         *claims(TABLE, "table"),
-        Better("table: without a shift, the sum keeps to what it knows and sees fewer states than "
-               "no bonus", SEEN, "sum", NONE, higher=False, dataset=PLAIN),
     ),
     scales={
         "smoke": Scale(1, {"learners": 1, "steps": 2048, "systems": ("cycle",),
@@ -267,6 +265,9 @@ STUDY = Study(
         "Table: states are told apart perfectly, so that each bonus is a closed form of visit "
         "counts (`exact.curiosity`, with tests that networks pay the same where they can). Side "
         "and shift were chosen among two sides and three shifts on seeds 100 to 102.",
+        "Table without a shift: a bonus on values that start at 0 keeps the learner where it has "
+        "been, so that every bonus sees far fewer states than none (reported, no check: the paper "
+        "measures policy gradients). With values begun higher no bonus is needed to see them all.",
         f"beta {BETA:g} at first and 1 in 50 of it at the end, for all systems; not tuned for "
         "networks.",
         "The paper measures MiniGrid, Procgen and ALE at 10^7 steps and more. A larger run: "
