@@ -252,7 +252,7 @@ STUDY = Study(
     scales={
         "smoke": Scale(1, {"learners": 1, "steps": 2048, "systems": ("cycle",),
                            "side": 6, "episodes": 20, "limit": 60}),
-        "full": Scale(10, {"learners": 5, "steps": 51_200, "systems": SYSTEMS,
+        "full": Scale(6, {"learners": 5, "steps": 51_200, "systems": SYSTEMS,
                            "side": 12, "episodes": 150, "limit": 200}),
     },
     draw=draw,
