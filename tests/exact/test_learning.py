@@ -90,6 +90,25 @@ def test_offline_values_of_what_was_never_seen_stay_where_they_began() -> None:
     assert np.allclose(low[:, 0], exact.evaluate(mdp, np.zeros(5, dtype=int)), atol=1e-3)
 
 
+@pytest.mark.parametrize("c", [-0.4, 0.7])
+def test_among_actions_of_the_data_a_shift_moves_values_alike_and_no_policy(c: float) -> None:
+    """Tabular BCQ: nothing is bootstrapped from what was never seen, so no start is left over."""
+    gains = models.garnet(8, 3, 2, rng(5))
+    mdp = exact.MDP(gains.P, -rng(8).random(gains.R.shape), gains.gamma)  # 0 is optimistic
+    seen = np.eye(3, dtype=bool)[rng(6).integers(0, 3, 8)] | (rng(7).random((8, 3)) < 0.4)
+    counts = np.rint(mdp.P * 1e6) * seen[:, :, None]
+    moved = exact.transformed(mdp, shift(c, mdp.gamma)).rewards
+    away = c / (1.0 - mdp.gamma)
+    plain, shifted = (offline_q(mdp, r, counts, among=seen) for r in (mdp.rewards, moved))
+    assert np.allclose((shifted - plain)[seen], away, atol=1e-9)
+    loose, loosened = (offline_q(mdp, r, counts) for r in (mdp.rewards, moved))
+    assert np.abs((loosened - loose)[seen] - away).max() > 0.1
+    # All actions possible is no restriction, and nor is a state without any.
+    free = offline_q(mdp, moved, counts)
+    assert np.array_equal(offline_q(mdp, moved, counts, among=np.ones((8, 3), bool)), free)
+    assert np.array_equal(offline_q(mdp, moved, counts, among=np.zeros((8, 3), bool)), free)
+
+
 def test_rewards_of_another_process_are_refused() -> None:
     with pytest.raises(BadInput, match="learned has shape"):
         q_learning(models.random_walk(3), np.zeros((1, 2, 1, 2)), rng(), episodes=1, most=1)

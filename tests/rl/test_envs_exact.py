@@ -299,6 +299,8 @@ def test_tables_agree_with_those_of_the_exact_room() -> None:
         (RiverSwim(6), models.river_swim(6)),
         (LayeredChain(3, 2, 0.3), models.layered_chain(3, 2, p=0.3)),
         (FourRooms(9), models.four_rooms(9)),
+        (KeyDoor(5), models.key_door(5)),
+        (KeyDoor(6), models.key_door(6)),
         (ComboLock((0, 2, 1), 3), models.combination_lock((0, 2, 1), 3)),
         (BettingGame(4), models.betting_game(4, BettingGame().bets)),
     ]

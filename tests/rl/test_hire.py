@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from meritree.errors import BadInput
+from meritree.exact import models
+from meritree.exact.curiosity import KINDS, Curiosity, Fusion, Settings
 from meritree.rl.bonuses import (
     STRATEGIES,
     e3b,
@@ -159,6 +161,42 @@ def test_a_scaled_bonus_has_spread_one() -> None:
         state, _ = run(state, step([1], reward=float(x)))
     _, last = run(state, step([1], reward=float(draws.std())))
     assert float(last[0, 0]) == pytest.approx(1.0, rel=0.02)
+
+
+def test_bonuses_of_networks_pay_what_the_closed_forms_of_a_table_say() -> None:
+    """RE3, whose encoder is linear in one-hot observations, along a walk, scaled and faded."""
+    chain = models.garnet(4, 2, 2, np.random.default_rng(0))
+    places = [1, 2, 1, 1, 3, 2, 0, 2]
+    part = hire("cycle", [re3(SPEC, k=2, memory=16, latent=5)], 0.3, 0.05)
+    codes = np.asarray(part.init(KEY).inner.inner[0].inner.params["Dense_0"]["kernel"], float)
+
+    class Drawn:
+        """Hands out the network's codes where the table's would be drawn."""
+
+        def standard_normal(self, shape: tuple[int, ...]) -> Any:
+            return codes
+
+    table = Curiosity(
+        chain, [Fusion("cycle", ("RE3",))], Drawn(),  # type: ignore[arg-type]
+        Settings(0.3, 0.05, k=2, latent=5),
+    )  # fmt: skip
+    alive, zero = np.ones(1, bool), np.zeros(1, int)
+    exact = [table.pay(zero, zero, np.array([place]), alive)[0] for place in places]
+    found = [row[0] for row in paid(part, *[step([place]) for place in places])]
+    np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5)
+    assert np.count_nonzero(exact) > 3
+
+
+def test_an_ellipsoid_of_one_hot_codes_is_the_closed_form_of_a_table() -> None:
+    chain = models.garnet(4, 2, 2, np.random.default_rng(0))
+    table = Curiosity(chain, [None], np.random.default_rng(1), Settings(ridge=0.2))
+    alive, zero, inverse = np.ones(1, bool), np.zeros(1, int), jnp.eye(4) / 0.2
+    for place in (1, 1, 3, 1, 3):
+        at = np.array([place])
+        wanted = table.worth(zero, zero, at)[KINDS.index("E3B"), 0]
+        table.pay(zero, zero, at, alive)
+        found, inverse = sherman_morrison(inverse, jax.nn.one_hot(place, 4))
+        assert float(found) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_all_four_learn_together_in_one_transform() -> None:

@@ -13,12 +13,14 @@ import pytest
 
 from meritree.exact import best_shortfall, models, stock_dp
 from meritree.exact.laws import dist_dp_without_stock
+from meritree.rl.envs import Discrete, EnvSpec
 from meritree.rl.nets import MLP, network
 from meritree.rl.value_based.bootstrap import greedy
 from meritree.rl.value_based.chain import Members, TargetChain
 from meritree.rl.value_based.parts import Unweighted
 from meritree.rl.value_based.update import Learned, Learning, update
-from meritree.studies.rl import shift_agent, stock_agent
+from meritree.studies.rl import reward_shift, shift_agent, shift_offline, stock_agent
+from meritree.studies.rl.reward_shift import CURIOUS, RND, RRS, learner_of
 from meritree.studies.rl.shift_agent import Learner
 from meritree.studies.rl.stock_agent import SHORTFALL, TARGET, Agent, head_of, laws_by
 from meritree.studies.rl.stock_augmented_dp import FIRST
@@ -26,6 +28,7 @@ from meritree.value.heads import Scalar
 from meritree.value.risk import ExpectedShortfall, as_score
 from meritree.value.transforms import Step, shift
 
+SPEC, KEY = EnvSpec("four places", (4,), Discrete(2)), jax.random.key(0)
 CVAR = as_score(ExpectedShortfall(0.75))
 
 
@@ -133,3 +136,41 @@ def test_success_counts_parts_of_a_run_without_an_end_as_failures_and_unshifts_v
     assert found.success == pytest.approx((6.5 + 5.0) / 20)
     assert found.final == 1.0
     assert found.value == pytest.approx(0.9)
+
+
+def test_a_bonus_with_its_shift_is_a_cost_of_what_is_known_and_pays_nothing_above_zero() -> None:
+    """The agent's transform: w (RND - 1) a step, the shift going on at ends, beside the reward."""
+    learner = learner_of(CURIOUS)
+    assert learner.doses == (reward_shift.BEST,)
+    assert learner.bonus == -reward_shift.BEST
+    part = shift_agent.rewards_of(learner, SPEC)[0]
+    step = Step(
+        jnp.asarray([[0.0], [0.0], [1.0]]), jnp.asarray([0.98, 0.98, 0.0]), jnp.zeros(3, bool),
+        jnp.eye(3, 4), jnp.zeros(3, jnp.int32), jnp.eye(3, 4),
+    )  # fmt: skip
+    bonus = shift_agent.rewards_of(learner_of(RND), SPEC)[0]
+    state = part.init(KEY)
+    alone = np.asarray(bonus.sample(bonus.init(KEY), step))[:, 0] - [0.0, 0.0, 1.0]
+    assert (alone >= 0.0).all()
+    assert alone.max() <= 0.01 + 1e-9
+    away = np.array([-0.01, -0.01, -0.5])
+    found = np.asarray(part.sample(state, step))[:, 0]
+    np.testing.assert_allclose(found, alone + away + [0.0, 0.0, 1.0], atol=1e-6)
+    assert len(shift_agent.rewards_of(learner_of(RRS), SPEC)) == 3
+
+
+def test_returns_from_data_are_those_of_first_episodes() -> None:
+    reward, last = jnp.asarray([[1.0, 2.0], [1.0, 2.0], [5.0, 2.0]]), jnp.zeros((3, 2), bool)
+    last = last.at[1, 0].set(True)  # the first world's episode ends after two steps
+    flat = Step(reward.reshape(-1, 1), jnp.zeros(6), last.reshape(-1))
+    gain, worth = shift_offline.returns(flat, 2)
+    g = shift_offline.GAMMA
+    assert float(gain) == pytest.approx((2.0 + 6.0) / 2)
+    assert float(worth) == pytest.approx((1.0 + g + 2.0 * (1 + g + g * g)) / 2, rel=1e-6)
+
+
+def test_the_rules_that_make_the_data_push_the_way_they_say() -> None:
+    falling = jnp.asarray([[0.0, 0.0, 0.1, 0.0], [0.0, 0.0, 0.0, -1.0]])
+    assert shift_offline.controller("CartPole-v1", falling).tolist() == [1, 0]
+    swinging = jnp.zeros((2, 6)).at[:, 5].set(jnp.asarray([1.0, -1.0]))
+    assert shift_offline.controller("Acrobot-v1", swinging).tolist() == [2, 0]

@@ -106,3 +106,5 @@ def test_a_check_of_systems_that_were_left_out_is_inconclusive_and_names_them() 
     assert (found.claim, found.outcome) == ("A is 1", "inconclusive")
     assert "B not run" in found.figures
     assert Where(check.check, ("A",))(rows).outcome == "holds"
+    assert Where(check.check, ("A",), "d")(rows).outcome == "holds"
+    assert "A not run" in Where(check.check, ("A",), "another")(rows).figures

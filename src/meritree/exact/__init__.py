@@ -3,7 +3,8 @@
 NumPy and SciPy only. Modules: `mdp` and `models` (the processes), `solve`, `sampling`, `estimate`
 (TD against Monte Carlo), `design` and `linear` (linear processes), `mdvi`, `flow` (learned
 features), `stock` and `laws` (objectives of the whole return), `martingale` (continuous time),
-`learning` (tabular Q-learning). Knows no network and no trainer.
+`learning` (tabular Q-learning), `curiosity` (bonuses for what is new). Knows no network and no
+trainer.
 """
 
 from meritree.exact.design import Design, bonus, g_optimal_design, weighted_ls

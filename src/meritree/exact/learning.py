@@ -6,11 +6,11 @@ no network.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from meritree.errors import BadInput
 from meritree.exact.mdp import MDP, Array, Ints
@@ -35,6 +35,18 @@ class Runs(NamedTuple):
     visited: Ints
 
 
+class Bonus(Protocol):
+    """What learners pay themselves; `curiosity.Curiosity` is one."""
+
+    def begin(self) -> None:
+        """A new episode of all runs."""
+        ...
+
+    def pay(self, state: Ints, action: Ints, after: Ints, alive: NDArray[np.bool_]) -> Array:
+        """[B] for one step of each run; of what is not alive nothing is learned."""
+        ...
+
+
 def q_learning(
     mdp: MDP,
     learned: ArrayLike,
@@ -46,6 +58,7 @@ def q_learning(
     most: int,
     epsilon: float = 0.05,
     alpha: float = 0.5,
+    bonus: Bonus | None = None,
 ) -> Runs:
     """B runs of one-step Q-learning with common random numbers.
 
@@ -61,6 +74,7 @@ def q_learning(
         most: steps after which an episode is cut short (and its last value bootstrapped).
         epsilon: chance of a uniform action.
         alpha: step size.
+        bonus: what is added to the learned rewards, step by step; returns do not count it.
 
     Raises:
         BadInput: shapes that do not fit.
@@ -78,11 +92,15 @@ def q_learning(
     for e in range(episodes):
         state = np.repeat(pick(begin, 0, rng.random()), B)
         alive = np.ones(B, dtype=bool)
+        if bonus is not None:
+            bonus.begin()
         for _ in range(most):
             visited[rows, state] = True
             action = _choose(Q[rows, state], epsilon, rng)
             after = pick(move, state * mdp.A + action, rng.random())
             target = tables[rows, state, action, after] + mdp.gamma * Q[rows, after].max(axis=1)
+            if bonus is not None:
+                target = target + bonus.pay(state, action, after, alive)
             error = alpha * (target - Q[rows, state, action])
             Q[rows, state, action] += np.where(alive, error, 0.0)
             returns[:, e] += np.where(alive, mdp.rewards[state, action, after], 0.0)
@@ -102,6 +120,7 @@ def offline_q(
     *,
     q0: float = 0.0,
     end_value: float = 0.0,
+    among: ArrayLike | None = None,
     sweeps: int = 2000,
 ) -> Array:
     """[S, A] action values that Q-iteration on a data set converges to; unseen pairs keep q0.
@@ -109,6 +128,8 @@ def offline_q(
     Args:
         learned: [S, A, S] rewards.
         counts: [S, A, S] how often each transition stands in the data.
+        among: [S, A] bool, actions that may be bootstrapped from, such as those seen (BCQ); where
+            a state has none, all. None: all everywhere.
         sweeps: backups; the error left is gamma^sweeps.
     """
     table, n = np.asarray(learned, dtype=float), np.asarray(counts, dtype=float)
@@ -116,10 +137,13 @@ def offline_q(
     seen = total > 0.0
     P = n / np.where(seen, total, 1.0)[:, :, None]
     r = (P * table).sum(axis=2)
+    possible = np.ones(seen.shape, dtype=bool) if among is None else np.asarray(among, dtype=bool)
+    possible = possible | ~possible.any(axis=1, keepdims=True)
     Q = np.full(seen.shape, float(q0))
     Q[mdp.ends] = end_value
     for _ in range(sweeps):
-        new = np.where(seen, r + mdp.gamma * P @ Q.max(axis=1), Q)
+        best = np.where(possible, Q, -np.inf).max(axis=1)
+        new = np.where(seen, r + mdp.gamma * P @ best, Q)
         new[mdp.ends] = end_value
         if np.abs(new - Q).max() == 0.0:
             break

@@ -145,6 +145,39 @@ def four_rooms_map(size: int = 11) -> NDArray[np.bool_]:
     return walls
 
 
+def key_door(size: int = 8, *, gamma: float = 0.98) -> MDP:
+    """Two rooms and a door that opens with a key; reaching the far corner pays 1.
+
+    The wall is column size // 2, its door row size // 2; the key lies in the bottom left corner,
+    the goal in the bottom right one. Free cells are numbered row by row, first without the key,
+    then with it; actions as in `four_rooms`. First state: the top left corner without the key.
+
+    Raises:
+        BadInput: a size below 4.
+    """
+    _at_least(4, size=size)
+    door = (size // 2, size // 2)
+    cells = [(i, j) for i in range(size) for j in range(size) if j != door[1] or i == door[0]]
+    number, n = {cell: k for k, cell in enumerate(cells)}, len(cells)
+    key, end = number[(size - 1, 0)], n - 1
+    P, R = np.zeros((2 * n, 4, 2 * n)), np.zeros((2 * n, 4, 2 * n))
+    for held in (0, 1):
+        for cell, s in number.items():
+            if cell == door and not held:  # nobody is there without the key
+                P[s, :, s] = 1.0
+                continue
+            for a, (down, right) in enumerate(MOVES):
+                there = (cell[0] + down, cell[1] + right)
+                after = s if there == door and not held else number.get(there, s)
+                P[held * n + s, a, after + n * (held or after == key)] = 1.0
+    for last in (end, n + end):
+        P[last] = 0.0
+        P[last, :, last] = 1.0
+        R[:, :, last] = 1.0
+    R[[end, n + end]] = 0.0
+    return MDP(P, R, gamma, _point(2 * n, 0))
+
+
 def combination_lock(code: Sequence[int], actions: int = 2, *, gamma: float = 1.0) -> MDP:
     """The right digit leads on, any other to the end; the last right one pays 1.
 

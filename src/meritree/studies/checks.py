@@ -155,10 +155,12 @@ class Where:
     Attributes:
         check: what is checked where all were run.
         systems: whose rows it reads.
+        dataset: on which data they must have been run; None: on any.
     """
 
     check: Check
     systems: tuple[str, ...]
+    dataset: str | None = None
 
     @property
     def claim(self) -> str:
@@ -166,7 +168,8 @@ class Where:
         return self.check.claim
 
     def __call__(self, rows: Rows) -> Finding:
-        absent = [system for system in self.systems if system not in rows.systems]
+        run = rows.where(dataset=self.dataset).systems
+        absent = [system for system in self.systems if system not in run]
         if absent:
             text = f"{', '.join(absent)} not run at this scale"
             return Finding(self.claim, "inconclusive", text)

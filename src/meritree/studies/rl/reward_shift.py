@@ -1,7 +1,8 @@
 """S047: a constant added to rewards: curiosity if negative, conservatism if positive.
 
 Tabular Q-learning in four rooms, by the size of the shift, and Q-iteration on small data sets:
-shifting rewards is the same as starting from other values, and what those do.
+shifting rewards is the same as starting from other values, and what those do. Then networks:
+DQN, with and without a bonus for what is new, and DQN, CQL and BCQ on fixed data.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from meritree.studies.checks import Better, Bound, Where
-from meritree.studies.rl import minatar, shift_agent
+from meritree.studies.rl import minatar, shift_agent, shift_offline
 from meritree.studies.rows import Rows
 from meritree.studies.study import Data, Paper, Row, Scale, Settings, Study
 
@@ -39,6 +40,10 @@ def named(dose: float) -> str:
 
 DEEP, FINAL = "four rooms, DQN", "the same in the last quarter"
 RRS = "ensemble of shifts (RRS)"
+RND, CURIOUS = "RND", f"RND, shift {BEST:+g}"
+GIVEN = {"CartPole-v1": "data, CartPole", "Acrobot-v1": "data, Acrobot"}
+GAIN = "return of the policy"
+MOVES = (-1.0, 0.0, 1.0)  # of every reward, on those data
 START, PLAIN = f"start at {-BEST:+g}", f"shift {BEST:+g}, ends left alone"
 
 
@@ -51,6 +56,7 @@ def measure(seed: int, settings: Settings) -> Iterator[Row]:
     yield from _offline(seed, settings["sets"])
     if seed < settings["learners"]:
         yield from _deep(seed, settings)
+        yield from _given(seed, settings)
 
 
 def learner_of(system: str) -> shift_agent.Learner:
@@ -59,6 +65,9 @@ def learner_of(system: str) -> shift_agent.Learner:
         return shift_agent.Learner(shift_agent.ENSEMBLE)
     if system == START:
         return shift_agent.Learner(start=-BEST)
+    if system in (RND, CURIOUS):
+        # A bonus of at most 1; the shift takes as much away, so that nothing is above 0.
+        return shift_agent.Learner((BEST if system == CURIOUS else 0.0,), bonus=-BEST)
     doses = {named(dose): dose for dose in shift_agent.DOSES}
     return shift_agent.Learner((doses[system],))
 
@@ -69,6 +78,24 @@ def _deep(seed: int, settings: Settings) -> Iterator[Row]:
         found = shift_agent.run(learner_of(system), seed, settings["steps"])
         yield Row(system, DEEP, SUCCESS, found.success)
         yield Row(system, DEEP, FINAL, found.final)
+
+
+def moved(method: str, c: float) -> str:
+    """How rows call a method that learns from data under a shift."""
+    return f"{method}, no shift" if c == 0.0 else f"{method}, shift {c:+g} a step"
+
+
+def _given(seed: int, settings: Settings) -> Iterator[Row]:
+    """What networks make of fixed data; returns and values are the environment's own."""
+    for name in settings["given"]:
+        found = shift_offline.run(name, seed, MOVES, settings["played"], settings["updates"])
+        for (method, c), each in found.items():
+            if method == shift_offline.DATA:
+                yield Row(method, GIVEN[name], GAIN, each.gain)
+                continue
+            yield Row(moved(method, c), GIVEN[name], GAIN, each.gain)
+            yield Row(moved(method, c), GIVEN[name], OVER, each.gap)
+            yield Row(moved(method, c), GIVEN[name], WRONG, abs(each.gap))
 
 
 def _online(seed: int, episodes: int) -> Iterator[Row]:
@@ -158,10 +185,11 @@ def _data_set(mdp: MDP, rng: Any) -> NDArray[Any]:
 
 
 def draw(rows: Rows, figure: Figure) -> str:
-    """Success by dose; error and worth of offline policies by shift."""
+    """Success by dose; error and worth of offline policies by shift; then networks."""
     from meritree.studies.figure import bars
 
-    left, middle, right = figure.subplots(1, 3, width_ratios=[3, 2, 2])
+    figure.set_size_inches(10.0, 8.4)
+    (left, middle, right), below = figure.subplots(2, 3)
     found = [rows.interval(SUCCESS, named(dose), ROOMS) for dose in DOSES]
     spread = [[i.mean - i.low for i in found], [i.high - i.mean for i in found]]
     places = list(range(len(DOSES)))
@@ -172,10 +200,16 @@ def draw(rows: Rows, figure: Figure) -> str:
     bars(middle, rows, WRONG, dataset=COSTS)
     bars(right, rows, WORTH, dataset=COSTS)
     right.set_yticklabels([])
+    deep = ((DEEP, SUCCESS), (GIVEN["Acrobot-v1"], GAIN), (GIVEN["CartPole-v1"], GAIN))
+    for axes, (dataset, metric) in zip(below, deep, strict=True):
+        axes.set_title(dataset, fontsize="small")
+        if rows.where(metric=metric, dataset=dataset):
+            bars(axes, rows, metric, dataset=dataset)
     return (
-        "Left: share of episodes in which Q-learning from zero reaches the goal of four rooms, by "
-        "the shift of its rewards. Middle and right: Q-iteration on 120 transitions of a process "
-        "of 120 pairs that only costs, how far its values are off and what its policy is worth. "
+        "Above, left: share of episodes in which Q-learning from zero reaches the goal of four "
+        "rooms, by the shift of its rewards. Middle and right: Q-iteration on 120 transitions of a "
+        "process of 120 pairs that only costs, how far its values are off and what its policy is "
+        "worth. Below: networks, in four rooms and from fixed data (fewer seeds). "
         f"{len(rows.seeds)} seeds, 95 % intervals."
     )
 
@@ -188,7 +222,7 @@ STUDY = Study(
         "H. Sun, L. Han, R. Yang, X. Ma, J. Guo, B. Zhou",
         2022,
         "2209.07288",
-        read="abstract and the released exploration code (dqn_rnd.py)",
+        read="abstract and the released code (dqn_rnd.py, RND.py, BCQ.py); BCQ's own release",
     ),
     claim=(
         "Shifting rewards by c is starting values c/(1 - gamma) lower: a negative shift explores "
@@ -205,6 +239,10 @@ STUDY = Study(
         "meritree.rl.value_based.trainer.value_trainer",
         "meritree.rl.value_based.chain.TargetChain",
         "meritree.rl.value_based.act.member_of_episode",
+        "meritree.rl.bonuses.rnd",
+        "meritree.rl.value_based.offline.offline_trainer",
+        "meritree.rl.value_based.conservative.Conservative",
+        "meritree.rl.value_based.conservative.likely",
     ),
     data=(
         Data(ROOMS, "11 x 11, corner to corner, gamma 0.98, epsilon 0.05",
@@ -214,8 +252,13 @@ STUDY = Study(
         Data(COSTS, "garnet, 30 states, 4 actions, rewards in [-1, 0]: 0 lies above all values",
              "120 transitions, half of them of the best policy; 20 sets a seed"),
         Data(GAINS, "the same transitions, normal rewards: 0 lies below most values", "as above"),
+        Data(GIVEN["Acrobot-v1"], "gymnax, -1 a step: values lie in [-100, 0]; a rule that swings "
+             "with the second joint, at random in 0.2 of the steps of one half of the worlds and "
+             "in all of the other's", "5000 transitions a seed"),
+        Data(GIVEN["CartPole-v1"], "gymnax, +1 a step: values lie in [0, 100]; a rule that pushes "
+             "towards where the pole falls, with the same noise", "5000 transitions a seed"),
     ),
-    baselines=("no shift", START, PLAIN),
+    baselines=("no shift", START, PLAIN, RND, "double DQN", "CQL", "BCQ"),
     measure=measure,
     checks=(
         Bound("a shift is a start elsewhere: the same actions, values a constant apart", AGAIN,
@@ -238,30 +281,50 @@ STUDY = Study(
         Better("where 0 is optimistic, it makes estimates better", WRONG, CONSERVATIVE,
                "no shift", higher=False, dataset=COSTS),
         Better("and the policy", WORTH, CONSERVATIVE, "no shift", dataset=COSTS),
-        Better(f"DQN: shift {BEST:+g} beats none", SUCCESS, named(BEST), "no shift", dataset=DEEP),
         *(
             Where(
                 Better(f"DQN: {claim}", SUCCESS, system, than, higher=higher, dataset=DEEP),
-                (RRS, named(-5.0)),
+                (system, than),
+                DEEP,
             )
             for claim, system, than, higher in (
+                (f"shift {BEST:+g} beats none", named(BEST), "no shift", True),
                 ("a positive shift finds less than none", named(0.5), "no shift", False),
                 ("a shift ten times as large wastes the budget", named(BEST), named(-5.0), True),
                 ("an ensemble of shifts beats no shift", RRS, "no shift", True),
+                ("a bonus (RND) with a shift beats the bonus alone", CURIOUS, RND, True),
+                ("and the shift alone", CURIOUS, named(BEST), True),
+            )
+        ),
+        *(
+            Where(
+                Better(f"networks on {GIVEN[name]}, {method}: {text}", metric, moved(method, 1.0),
+                       moved(method, 0.0), higher=higher, dataset=GIVEN[name]),
+                (moved(method, 1.0),),
+                GIVEN[name],
+            )
+            for method in shift_offline.METHODS
+            for name, text, metric, higher in (
+                ("Acrobot-v1", "where 0 is optimistic, a positive shift makes estimates better",
+                 WRONG, False),
+                ("Acrobot-v1", "and the policy", GAIN, True),
+                ("CartPole-v1", "where 0 lies below all values, it still makes the policy better",
+                 GAIN, True),
             )
         ),
     ),
     scales={
         "smoke": Scale(3, {"episodes": 40, "sets": 2, "learners": 1, "steps": 1600,
-                           "agents": (named(BEST), "no shift")}),
+                           "agents": (CURIOUS,), "given": ("CartPole-v1",), "played": 30,
+                           "updates": 40}),
         "full": Scale(20, {"episodes": 150, "sets": 20, "learners": 5, "steps": 24_000,
-                           "agents": (*map(named, shift_agent.DOSES), RRS, START)}),
+                           "agents": (*map(named, shift_agent.DOSES), RRS, START, RND, CURIOUS),
+                           "given": tuple(GIVEN), "played": 500, "updates": 4000}),
     },
     draw=draw,
     needs=("numpy", "matplotlib", "array_api_compat", "jax", "flax", "optax"),
     extra="rl",
     repeatable=False,
-    part="the tabular equivalence, dose and response, and DQN with them; no RND bonus, BCQ or CQL",
     notes=(
         "Doses are given in units of the largest true value, 1: what counts is c/(1 - gamma), by "
         "which values move.",
@@ -280,8 +343,17 @@ STUDY = Study(
         "dose learns the same but for rounding (tests/rl/test_stock_and_shift_agents.py).",
         "RRS: three members shifted by -0.5, 0 and +0.5 in the units above, one of which acts "
         "for a whole episode. The paper's RRS is built on TD3 in continuous control.",
-        "Bonuses with a shift and BCQ/CQL are not measured. A larger run: side 11, episodes of 500 "
-        "steps, 200 000 steps and 20 seeds, about half an hour of CPU at the rate seen here.",
+        "RND: the error of a predictor of a random network, clipped to [0, 1]; a bonus of 1 for "
+        "ever would be worth half of the largest value. The release adds up squared errors over "
+        "512 outputs, judges the state acted in, clips to [-1, 1], shifts by -1 and -1.5 and "
+        "leaves ends alone. On seeds 100 and 101, looked at before, the bonus with the shift had "
+        "beaten the bonus alone.",
+        "Networks on data: double DQN, CQL with weight 1, discrete BCQ with threshold 0.3 (both "
+        "as released, but BCQ's imitation is fitted before), 4000 updates of 64 rows, nothing "
+        "tuned; the same networks and data for all. The paper has continuous BCQ and CQL on D4RL, "
+        "shifts of 1 to 50. Learning is short: estimates have not converged everywhere.",
+        "A larger run: side 11, episodes of 500 steps, 200 000 steps and 20 seeds, about half an "
+        "hour of CPU at the rate seen here; D4RL needs a trainer of continuous actions.",
     ),
     further={
         "minatar": minatar.further(

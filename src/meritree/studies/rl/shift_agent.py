@@ -21,10 +21,13 @@ class Learner(NamedTuple):
     Attributes:
         doses: c/(1 - gamma) of each member.
         start: what values start higher by.
+        bonus: what the largest bonus of random network distillation, 1, would be worth if it
+            were paid for ever, in the units of doses; 0: none.
     """
 
     doses: tuple[float, ...] = (0.0,)
     start: float = 0.0
+    bonus: float = 0.0
 
 
 class Run(NamedTuple):
@@ -80,16 +83,28 @@ def trainer(learner: Learner, steps: int) -> Any:
     from meritree.rl.value_based.chain import TargetChain
     from meritree.rl.value_based.data import Uniform
     from meritree.rl.value_based.trainer import value_trainer
-    from meritree.value.transforms import shift
 
+    env = FourRooms(SIZE, limit=LIMIT)
     members = len(learner.doses)
     raised = jax.nn.initializers.constant(learner.start)
     return value_trainer(
-        FourRooms(SIZE, limit=LIMIT), net=MLP((64,)),
+        env, net=MLP((64,)),
         readout=lambda outputs: nn.Dense(outputs, bias_init=raised),
-        reward=[shift(dose * (1.0 - GAMMA), GAMMA) for dose in learner.doses],
+        reward=rewards_of(learner, env.spec),
         chain=TargetChain(K=members, shift=100, chained=False),
         act=act.epsilon_greedy(act.decayed(0.9, 0.05, max(1, steps // 10)), act.member_of_episode),
         data=Uniform(10_000 // WORLDS), optimizer=optax.adam(1e-3), gamma=GAMMA, steps=steps,
         n_env=WORLDS, batch=32, updates=2, warmup=WORLDS * LIMIT, windows=WINDOWS,
     )  # fmt: skip
+
+
+def rewards_of(learner: Learner, spec: Any) -> list[Any]:
+    """What each member is rewarded with: bonus first, then its shift."""
+    from meritree.rl.bonuses import rnd
+    from meritree.value.transforms import added, chain, clip, shift
+
+    rewards = [shift(dose * (1.0 - GAMMA), GAMMA) for dose in learner.doses]
+    if not learner.bonus:
+        return rewards
+    new = added(chain(rnd(spec), clip(0.0, 1.0)), learner.bonus * (1.0 - GAMMA))
+    return [chain(new, moved) for moved in rewards]
