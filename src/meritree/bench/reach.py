@@ -21,7 +21,8 @@ from meritree.errors import BadInput
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.repair.ast_text import block
 from meritree.swe.repair.context import load
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, shipped

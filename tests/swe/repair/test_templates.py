@@ -7,7 +7,8 @@ import pytest
 
 from meritree.swe.edits import apply_splices
 from meritree.swe.repair.context import SourceFile
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.templates import TEMPLATES, lines, propose
 
 EVIDENCE = Evidence(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from meritree.swe.edits import Edit
 from meritree.swe.repair.context import SourceFile, load
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.templates import (
     arithmetic,
     attributes,

@@ -121,7 +121,8 @@ def _repairs(site: Site, statement: ast.stmt, name: str) -> Iterator[tuple[str, 
     scope = site.scope(statement)
     given = [each for each in site.variables(statement)[:6] if each != name]
     given += [f"{scope.self_name}.{name}"] if scope.self_name else []
-    given += list(site.index.tests.strings[:2])
+    known = site.evidence.particular
+    given += [text for text in site.index.tests.strings[:2] if text not in known]
     for text in (*empty[:-1], *given):
         yield f"{name} is None", text, 0.7
         yield f"not {name}", text, 0.4
@@ -197,6 +198,6 @@ def _variants(site: Site, action: ast.stmt) -> Iterator[str]:
         yield "return None"
     elif isinstance(action, ast.Assign) and len(action.targets) == 1:
         target = site.text(action.targets[0])
-        for text in (*site.evidence.expected[:1], "None", "''", *site.variables(action)[:2]):
+        for text in (*site.evidence.usual[:1], "None", "''", *site.variables(action)[:2]):
             if len(text) <= 40:
                 yield f"{target} = {text}"
