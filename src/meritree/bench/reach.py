@@ -31,6 +31,7 @@ from meritree.swe.repair.templates import TEMPLATES, EditCatalogue
 from meritree.swe.repository import is_subject_path
 
 _WORD = re.compile(r"\w+")
+_PREFIXES = ("f", "r", "b", "u")  # a string in pieces may have them once or before each
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ def _words(text: str, *, unparsed: bool = False) -> Counter[str]:
 
 
 def _delta(old: Counter[str], new: Counter[str]) -> dict[str, int]:
-    return {word: new[word] - old[word] for word in old | new if new[word] != old[word]}
+    changed = {word: new[word] - old[word] for word in old | new if new[word] != old[word]}
+    return {word: n for word, n in changed.items() if word not in _PREFIXES}
 
 
 def _elements(text: str) -> list[_Element] | None:

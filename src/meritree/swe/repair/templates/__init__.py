@@ -25,6 +25,7 @@ from meritree.swe.repair.templates import (
     guards,
     missing,
     names_constants,
+    pairs,
     raising,
     rich_guards,
     statements,
@@ -59,6 +60,7 @@ FAMILIES = (
     wrapping,
     donors,
     missing,
+    pairs,
 )
 
 

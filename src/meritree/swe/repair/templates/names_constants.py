@@ -198,7 +198,7 @@ def const_str(site: Site) -> Iterator[Draft]:
                 yield replace(node, text, prior)
 
 
-def _alike(value: str | bytes, text: str) -> bool:
+def _alike(value: object, text: str) -> bool:
     matcher = SequenceMatcher(None, repr(value)[1:-1], text[1:-1], autojunk=False)
     return matcher.ratio() >= 0.5
 
