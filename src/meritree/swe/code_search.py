@@ -86,7 +86,8 @@ class SearchLimits:
         most_found: collect at most this many passing candidates (overfitting control:
             the ranking needs alternatives to choose from).
         patience: after the first passing candidate go on for ``max(patience,
-            patience_share * evaluations so far)`` evaluations.
+            patience_share * evaluations so far)`` evaluations. Candidates that look made for
+            their tests neither start this nor count among ``most_found``.
     """
 
     stop_at_first: bool = False
@@ -113,7 +114,8 @@ class CodeSearch:
     found: list[int] = field(default_factory=list)
     evaluations: int = 0
     transpositions: int = 0
-    first_found_at: int | None = None
+    first_found_at: int | None = None  # of the candidates that pass and look honest
+    honest: int = 0  # how many these are
     stopped_because: str = ""
     _best: int = 0
     _texts: dict[int, Files] = field(default_factory=dict)
@@ -227,14 +229,14 @@ class CodeSearch:
             return key, changed
 
     def _ended(self) -> bool:
-        if not self.found:
+        if self.first_found_at is None:
             return False
-        first = self.first_found_at or 0
+        first = self.first_found_at
         patience = max(self.limits.patience, int(self.limits.patience_share * first))
         if self.limits.stop_at_first:
             self.stopped_because = "a candidate passes all tests"
-        elif len(self.found) >= self.limits.most_found:
-            self.stopped_because = f"{len(self.found)} candidates pass all tests"
+        elif self.honest >= self.limits.most_found:
+            self.stopped_because = f"{self.honest} candidates pass all tests"
         elif self.evaluations >= first + patience:
             self.stopped_because = "enough alternatives were tried after the first passing one"
         else:
@@ -300,6 +302,9 @@ class CodeSearch:
         outcome = self.states[node].outcome
         if outcome is not None and outcome.passed_all and node not in self.found:
             self.found.append(node)
+            if "honest" in self.states[node].estimate.channels:
+                return  # made for the tests: the search goes on for a better one
+            self.honest += 1
             if self.first_found_at is None:
                 self.first_found_at = self.evaluations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+from meritree.swe.code_search import CodeSearch, SearchLimits, State
 from meritree.swe.edits import Edit, Splice
 from meritree.swe.guards import Seen
 from meritree.swe.prepare import Prepared
@@ -43,3 +44,26 @@ def test_flags_are_in_the_json_of_a_candidate() -> None:
     candidate = Candidate(1, True, "", (), (), Estimate(0.5), 1, 1, flags=(found,))
     document: dict[str, Any] = FixResult("verified", "", (candidate,)).to_json()
     assert document["candidates"][0]["flags"] == [found]
+
+
+def test_a_search_goes_on_until_a_candidate_passes_that_looks_honest() -> None:
+    nothing = cast(Any, None)
+    search = CodeSearch(
+        tree=nothing, policy=nothing, judge=nothing, testers=(), base={},
+        key_of=nothing, ledger=nothing, limits=SearchLimits(patience=2),
+    )  # fmt: skip
+
+    def passes(node: int, at: int, channels: dict[str, float]) -> bool:
+        outcome = cast(Any, SimpleNamespace(passed_all=True))
+        estimate = Estimate(0.5, channels=channels)
+        search.states[node] = State(str(node), None, None, estimate, outcome, 1.0, at)
+        search.evaluations = at
+        search._note_found(node)
+        return search._ended()
+
+    assert not passes(1, 1, {"honest": 0.0})
+    assert not passes(2, 9, {"honest": 0.0})
+    assert not passes(3, 10, {})
+    assert (search.found, search.first_found_at) == ([1, 2, 3], 10)
+    assert passes(4, 12, {})
+    assert "enough alternatives" in search.stopped_because
