@@ -60,6 +60,7 @@ CASES: list[tuple[str, str, int, str, str]] = [
     ("expr_to_var", "def f(a, b):\n    return g(a)\n", 2, "g(a)", "b"),
     ("replace_all", "def f(a, b):\n    x = a.min()\n    return x - b.min()\n", 2, "a.min()\n    return x - b.min()", "a.max()\n    return x - b.max()"),
     ("clause_swap", "def f(a, b):\n    if not a and b > 3:\n        pass\n", 2, "not a and b > 3", "not a or b is not None"),
+    ("elif_again", "def f(a):\n    if a.endswith('x'):\n        return a\n    return 0\n", 2, "return a\n", "return a\n    elif a.endswith('st'):\n        return a\n"),
     ("next_iter", "def f(a):\n    try:\n        return a[0]\n    except IndexError:\n        pass\n", 3, "a[0]\n    except IndexError", "next(iter(a))\n    except StopIteration"),
     ("ingredient", "def f(a):\n    x = a[0]\n    return a[1]\n", 3, "a[1]", "a[0]"),
     ("target", "def f(a, b):\n    a = 1\n    return b\n", 2, "a = 1", "b = 1"),
