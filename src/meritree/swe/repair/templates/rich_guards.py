@@ -206,7 +206,7 @@ def _variants(site: Site, action: ast.stmt) -> Iterator[str]:
                 yield f"{target} = {text}"
 
 
-@template("elif_again", 0.6, ast.If)
+@template("elif_again", 1.2, ast.If)
 def elif_again(site: Site) -> Iterator[Draft]:
     """A further branch after one, which asks the same of another literal or type."""
     for statement in site.statements(ast.If):
