@@ -26,7 +26,7 @@ from meritree.bench.packages import fetch, lay_out
 from meritree.bench.tasks import Task, inject, load
 from meritree.errors import MeritreeError
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.code_search import SearchLimits
+from meritree.swe.passing import SearchLimits
 from meritree.swe.prepare import prepare
 from meritree.swe.repair.ranking import WEIGHTS, LabelledPatch, all_features, fit
 from meritree.swe.result import FixOptions

@@ -36,7 +36,8 @@ from meritree.bench.reach import Target
 from meritree.errors import MeritreeError
 from meritree.swe.edits import Splice, apply_splices
 from meritree.swe.repair.context import SourceFile
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.priors import PriorTable, shipped
 from meritree.swe.repair.queue import Schedule
 from meritree.swe.repair.templates import TEMPLATES, Site

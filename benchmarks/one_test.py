@@ -27,7 +27,7 @@ from small_programs import CALLS, SOURCES, inputs
 from meritree.bench.mutate import apply, draw, mutations
 from meritree.errors import MeritreeError
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.code_search import SearchLimits
+from meritree.swe.passing import SearchLimits
 from meritree.swe.prepare import prepare
 from meritree.swe.repair.ranking import PlausiblePatch, rank
 from meritree.swe.result import FixOptions

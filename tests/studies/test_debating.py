@@ -12,8 +12,8 @@ from meritree.respond.server import ModelServer
 from meritree.studies.swe.cases import OpenTask, Passing, task_named, with_one_test
 from meritree.studies.swe.contestants import for_repair
 from meritree.studies.swe.debating import chosen, debate_of
-from meritree.swe.code_search import SearchLimits
 from meritree.swe.discriminator import Candidate, choose
+from meritree.swe.passing import SearchLimits
 from meritree.swe.prepare import Prepared
 from meritree.swe.verify import Checks, rank_and_verify
 

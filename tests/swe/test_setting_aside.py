@@ -12,11 +12,12 @@ import pytest
 
 from meritree.run.journal import Journal
 from meritree.swe import fix_search
-from meritree.swe.code_search import SearchLimits
+from meritree.swe.agent import steps
 from meritree.swe.fix import fix
+from meritree.swe.passing import SearchLimits
 from meritree.swe.result import FixOptions
 from meritree.swe.resuming import resume
-from meritree.swe.setting_aside import SET_ASIDE, keys_set_aside, set_aside, standing
+from meritree.swe.setting_aside import SET_ASIDE, keys_set_aside, keys_standing, set_aside
 
 CODE = "def price(n):\n    return n * 2 - 3\n"
 # The second test reads the file, which a swapped function leaves as it was: only the final check
@@ -75,13 +76,25 @@ def test_the_search_goes_on_after_a_refusal_also_when_it_was_killed_there(tmp_pa
 
 
 def test_what_is_set_aside_ends_nothing_and_leaves_the_rest_standing() -> None:
+    recounted = []
     search = SimpleNamespace(
-        found=[1, 2, 3], set_aside=set(), first_found_at=5, stopped_because="3 pass",
+        found=[1, 2, 3], set_aside=set(), stopped_because="3 pass",
         states={n: SimpleNamespace(key=f"k{n}") for n in (1, 2, 3)},
+        recount=lambda: recounted.append(set(search.set_aside)),
     )  # fmt: skip
     set_aside(search, {"k1", "k3", "unknown"})
-    assert (standing(search), search.first_found_at, search.stopped_because) == (1, 5, "")
+    assert (keys_standing(search), search.stopped_because) == (["k2"], "")
     set_aside(search, {"k2"})
-    assert (standing(search), search.first_found_at) == (0, None)
+    assert keys_standing(search) == []
+    assert recounted == [{1, 3}, {1, 2, 3}]
     said = [(SET_ASIDE, {"keys": ["k1"]}), ("step", {"keys": ["no"]}), (SET_ASIDE, {"keys": []})]
     assert keys_set_aside(said) == {"k1"}
+
+
+def test_an_agents_patience_begins_anew_when_nothing_is_left_standing() -> None:
+    search = SimpleNamespace(found=[4, 5], set_aside={4}, first_found_at=7)
+    steps.recount(search)
+    assert search.first_found_at == 7
+    search.set_aside = {4, 5}
+    steps.recount(search)
+    assert search.first_found_at is None

@@ -12,8 +12,9 @@ import pytest
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import SearchTree, make_strategy
 from meritree.search.terms import next_priors, score_terms
-from meritree.swe.code_search import CodeSearch, Proposed, SearchLimits
+from meritree.swe.code_search import CodeSearch, Proposed
 from meritree.swe.edits import Edit, Splice
+from meritree.swe.passing import SearchLimits
 from meritree.swe.testing.types import Outcome, TestResult
 from meritree.value.estimate import Estimate
 from meritree.view.columns import columns

@@ -15,7 +15,8 @@ from meritree.bench.outcome_cache import OutcomeCache, TaskOutcomes
 from meritree.bench.tasks import Task
 from meritree.errors import BadInput
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.code_search import SearchLimits, Tester
+from meritree.swe.code_search import Tester
+from meritree.swe.passing import SearchLimits
 from meritree.swe.prepare import Prepared, prepare
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder, create

@@ -21,7 +21,8 @@ from meritree.errors import BadInput
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.repair.ast_text import block
 from meritree.swe.repair.context import load
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, shipped
@@ -30,6 +31,7 @@ from meritree.swe.repair.templates import TEMPLATES, EditCatalogue
 from meritree.swe.repository import is_subject_path
 
 _WORD = re.compile(r"\w+")
+_PREFIXES = ("f", "r", "b", "u")  # a string in pieces may have them once or before each
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ def _words(text: str, *, unparsed: bool = False) -> Counter[str]:
 
 
 def _delta(old: Counter[str], new: Counter[str]) -> dict[str, int]:
-    return {word: new[word] - old[word] for word in old | new if new[word] != old[word]}
+    changed = {word: new[word] - old[word] for word in old | new if new[word] != old[word]}
+    return {word: n for word, n in changed.items() if word not in _PREFIXES}
 
 
 def _elements(text: str) -> list[_Element] | None:

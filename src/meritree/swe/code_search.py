@@ -18,7 +18,7 @@ from meritree.search.features import SweFeatures
 from meritree.swe.driving import drive
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.outcome_codec import decode_outcome, encode_outcome
-from meritree.swe.setting_aside import standing
+from meritree.swe.passing import Passing, SearchLimits
 from meritree.swe.testing.types import Amendment, Outcome
 from meritree.value.estimate import Cost, Estimate
 
@@ -79,24 +79,6 @@ class State:
 
 
 @dataclass(slots=True)
-class SearchLimits:
-    """When the search ends before its budget does.
-
-    Attributes:
-        stop_at_first: end at the first candidate that passes all tests.
-        most_found: collect at most this many passing candidates (overfitting control:
-            the ranking needs alternatives to choose from).
-        patience: after the first passing candidate go on for ``max(patience,
-            patience_share * evaluations so far)`` evaluations.
-    """
-
-    stop_at_first: bool = False
-    most_found: int = 10
-    patience: int = 250
-    patience_share: float = 0.1
-
-
-@dataclass(slots=True)
 class CodeSearch:
     """A running search; `run` returns when it ended, state stays for inspection."""
 
@@ -115,7 +97,7 @@ class CodeSearch:
     set_aside: set[int] = field(default_factory=set)
     evaluations: int = 0
     transpositions: int = 0
-    first_found_at: int | None = None
+    passing: Passing = field(default_factory=Passing)
     stopped_because: str = ""
     _best: int = 0
     _texts: dict[int, Files] = field(default_factory=dict)
@@ -229,20 +211,9 @@ class CodeSearch:
             return key, changed
 
     def _ended(self) -> bool:
-        found = standing(self)
-        if not found:
-            return False
-        first = self.first_found_at or 0
-        patience = max(self.limits.patience, int(self.limits.patience_share * first))
-        if self.limits.stop_at_first:
-            self.stopped_because = "a candidate passes all tests"
-        elif found >= self.limits.most_found:
-            self.stopped_because = f"{found} candidates pass all tests"
-        elif self.evaluations >= first + patience:
-            self.stopped_because = "enough alternatives were tried after the first passing one"
-        else:
-            return False
-        return True
+        why = self.passing.enough(self.limits, self.evaluations)
+        self.stopped_because = why or self.stopped_because
+        return bool(why)
 
     def _alias(self, ticket: Ticket) -> None:
         proposed, key = self._proposals.pop(ticket.id)
@@ -303,8 +274,21 @@ class CodeSearch:
         outcome = self.states[node].outcome
         if outcome is not None and outcome.passed_all and node not in self.found:
             self.found.append(node)
-            if self.first_found_at is None:
-                self.first_found_at = self.evaluations
+            self._count_found(node, self.evaluations)
+
+    def _count_found(self, node: int, evaluations: int) -> None:
+        if "honest" in self.states[node].estimate.channels:
+            return  # made for the tests: the search goes on for a better one
+        edit = self.states[node].edit
+        kind = (edit.path, edit.line, edit.template) if edit else ("", 0, "")
+        self.passing.add(kind, evaluations)
+
+    def recount(self) -> None:
+        """Count the found patches anew, without those that are set aside."""
+        self.passing = Passing()
+        for node in self.found:
+            if node not in self.set_aside:
+                self._count_found(node, self.states[node].found_at)
 
     def _amend(self, amendment: Amendment) -> None:
         """A process was poisoned by an earlier candidate: keep what the clean run said.

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.code_search import CodeSearch, Events, SearchLimits
+from meritree.swe.code_search import CodeSearch, Events
 from meritree.swe.own_channels import Channel
+from meritree.swe.passing import SearchLimits
 from meritree.swe.prepare import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder

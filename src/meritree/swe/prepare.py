@@ -21,7 +21,8 @@ from meritree.swe.outcome_codec import (
     encode_baseline,
     encode_coverage,
 )
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.installed import site_packages
 from meritree.swe.repair.localize import CoveredTest, Suspicion, localize
 from meritree.swe.repair.policy import PolicyOptions, RepairPolicy

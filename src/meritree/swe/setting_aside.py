@@ -16,16 +16,11 @@ class Finding(Protocol):
 
     found: list[int]
     set_aside: set[int]
-    first_found_at: int | None
     stopped_because: str
 
     @property
     def states(self) -> Mapping[int, Any]: ...
-
-
-def standing(search: Finding) -> int:
-    """How many found patches are not set aside."""
-    return len(search.found) - len(search.set_aside)
+    def recount(self) -> None: ...
 
 
 def keys_standing(search: Finding) -> list[str]:
@@ -36,8 +31,7 @@ def keys_standing(search: Finding) -> list[str]:
 def set_aside(search: Finding, keys: Collection[str]) -> None:
     """These patches did not hold: they end the search no more, whatever ended it before."""
     search.set_aside.update(n for n in search.found if search.states[n].key in keys)
-    if not standing(search):
-        search.first_found_at = None
+    search.recount()
     search.stopped_because = ""
 
 

@@ -65,6 +65,7 @@ def test_the_constants_of_the_target_tests_are_seen_and_those_of_others_are_not(
         "return {12: 144}.get(n, n * n + 1)",
         "match n:\n    case 12:\n        return 144\nreturn n * n + 1",
         "result = n * n + 1\nif n == 12:\n    result = 144\nreturn result",
+        "if n == 13:\n    return 144\nreturn n * n",
         "return 144",
         "return 'from the run'",
         "if n == 'short':\n    return [1, 2, 3]\nreturn n * n + 1",
@@ -79,7 +80,6 @@ def test_an_expected_value_given_for_an_input_of_the_tests_is_hard_coded(lines: 
     [
         "if n == 0:\n    return 1\nreturn n * n",  # generic: small numbers
         "if n == 12:\n    return 1\nreturn n * n",  # generic result
-        "if n == 13:\n    return 144\nreturn n * n",  # no input of the tests
         "if n == 12:\n    return 145\nreturn n * n",  # no expected value
         "if n is None:\n    return None\nreturn n * n",
         "if not n:\n    return []\nreturn n * n",
@@ -163,3 +163,98 @@ def test_particular_values_are_telling(value: object) -> None:
 
 def test_an_ordinary_edit_costs_no_parsing() -> None:
     assert not worth_a_look(["n * n", "x[1:]", "other + 2", "<="], SEEN)
+
+
+WORDS = {
+    "tests/test_w.py": """
+def test_singular():
+    word = "glasses"
+    assert singular(word) == "glass"
+    assert "part of it" in singular(word)
+
+def test_mixed():
+    wanted = ["first", "second"]
+    assert parts("first second") == wanted
+"""
+}
+SEEN_WORDS = seen_in_tests(WORDS, ["tests/test_w.py::test_singular", "tests/test_w.py::test_mixed"])
+SINGULAR = """KNOWN = ('boss', 'kiss')
+
+def singular(word, usual=None):
+    sign = 'es'
+    if word in KNOWN:
+        result = word
+    else:
+        result = word[:-1]
+    return result
+"""
+
+
+def written(old: str, new: str) -> set[str]:
+    assert old in SINGULAR
+    after = SINGULAR.replace(old, new)
+    found = special_cases({"w.py": SINGULAR}, {"w.py": after}, SEEN_WORDS)
+    assert all(worth_a_look([new], SEEN_WORDS) for _ in found)
+    assert not any(flag.serious for flag in found)
+    return {flag.rule for flag in found}
+
+
+def test_only_what_a_test_compares_whole_counts_as_compared() -> None:
+    assert {"'glass'", "['first', 'second']"} <= SEEN_WORDS.compared
+    assert not {"'glasses'", "'part of it'", "'first second'"} & SEEN_WORDS.compared
+    assert {"144", "900"} <= SEEN.compared
+    assert not {"12", "30"} & SEEN.compared
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("result = word[:-1]", "result = 'glass'"),
+        ("result = word[:-1]", "result: str = 'glass'"),
+        ("result = word[:-1]", "result = word[:-1] if word in KNOWN else 'glass'"),
+        ("result = word[:-1]", "result = usual or 'glass'"),
+        ("result = word[:-1]", "result = getattr(word, 'one', 'glass')"),
+        ("sign = 'es'", "sign = 'es'\n    if not usual:\n        return 'glass'"),
+        ("sign = 'es'", "sign = 'glass'"),  # nothing like it stood there
+        ("usual=None", "usual='glass'"),
+        ("'kiss')", "'kiss', 'glass')"),
+        ("return result", "return ['first', 'second']"),
+        ("result = word[:-1]", "result = 'gl' 'ass'"),
+        ("result = word[:-1]", "result = (lambda: 'glass')()"),
+    ],
+)
+def test_a_whole_expected_value_written_where_nothing_like_it_stood_is_hard_coded(
+    old: str, new: str
+) -> None:
+    assert written(old, new) == {"hard-coded"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("result = word[:-1]", "result = word[:-2]"),
+        ("sign = 'es'", "sign = 'ses'"),  # a part of a result
+        ("'kiss')", "'kiss', 'glasses')"),  # an input: which words are known is asked
+        ("if word in KNOWN:", "if word in KNOWN or word == 'glass':"),  # asked, not given
+        ("'boss'", "'bliss'"),
+        ("'kiss'", "'gliss'"),
+        ("result = word[:-1]", "result = usual or ''"),
+        ("result = word[:-1]", "result = 'part of it'"),
+    ],
+)
+def test_parts_inputs_and_conditions_are_not_called_hard_coded(old: str, new: str) -> None:
+    assert written(old, new) == set()
+
+
+def test_a_like_constant_that_is_corrected_is_no_special_case() -> None:
+    def rules_of(before: str, after: str) -> set[str]:
+        found = special_cases({"w.py": before}, {"w.py": after}, SEEN_WORDS)
+        return {flag.rule for flag in found}
+
+    assert rules_of("NAME = 'glas'\n", "NAME = 'glass'\n") == set()
+    assert rules_of("A = ['first', 'scond']\n", "A = ['first', 'second']\n") == set()
+    assert rules_of("A = f('glas')\n", "A = 'glass'\n") == {"hard-coded"}
+    # One correction does not excuse another place.
+    assert rules_of("A = 'glas'\nB = f()\n", "A = 'glass'\nB = 'glass'\n") == {"hard-coded"}
+    # What the file gave already is no news.
+    assert rules_of("A = 'glass'\nB = f()\n", "A = 'glass'\nB = 'glass'\n") == set()

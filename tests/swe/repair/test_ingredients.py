@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 
 from meritree.swe.repair.context import SourceFile
-from meritree.swe.repair.ingredients import Evidence, Hints, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import Hints, RepoIndex
 from meritree.swe.repair.signatures import stdlib_attributes, stdlib_constants, stdlib_signature
 from meritree.swe.repair.templates.scope import scope_of
 

@@ -7,7 +7,8 @@ import pytest
 
 from meritree.swe.edits import apply_splices
 from meritree.swe.repair.context import SourceFile
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.templates import TEMPLATES, lines, propose
 
 EVIDENCE = Evidence(
@@ -57,6 +58,10 @@ CASES: list[tuple[str, str, int, str, str]] = [
     ("const_var", "def f(n):\n    return 1\n", 2, "return 1", "return n"),
     ("const_str", "def f(a):\n    g('x')\n    return 'y'\n", 3, "return 'y'", "return 'x'"),
     ("expr_to_var", "def f(a, b):\n    return g(a)\n", 2, "g(a)", "b"),
+    ("replace_all", "def f(a, b):\n    x = a.min()\n    return x - b.min()\n", 2, "a.min()\n    return x - b.min()", "a.max()\n    return x - b.max()"),
+    ("clause_swap", "def f(a, b):\n    if not a and b > 3:\n        pass\n", 2, "not a and b > 3", "not a or b is not None"),
+    ("elif_again", "def f(a):\n    if a.endswith('x'):\n        return a\n    return 0\n", 2, "return a\n", "return a\n    elif a.endswith('st'):\n        return a\n"),
+    ("next_iter", "def f(a):\n    try:\n        return a[0]\n    except IndexError:\n        pass\n", 3, "a[0]\n    except IndexError", "next(iter(a))\n    except StopIteration"),
     ("ingredient", "def f(a):\n    x = a[0]\n    return a[1]\n", 3, "a[1]", "a[0]"),
     ("target", "def f(a, b):\n    a = 1\n    return b\n", 2, "a = 1", "b = 1"),
     ("bytes_str", "def f(a):\n    return a or ''\n", 2, "''", "b''"),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.repair.context import SourceFile
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.templates import TEMPLATES, propose
 
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])

@@ -28,8 +28,9 @@ from meritree.errors import BadInput
 from meritree.run.ledger import Ledger, Limits
 from meritree.search import Strategy
 from meritree.swe.choosing import told_of
-from meritree.swe.code_search import CodeSearch, SearchLimits, Tester
+from meritree.swe.code_search import CodeSearch, Tester
 from meritree.swe.edits import Edit
+from meritree.swe.passing import SearchLimits
 from meritree.swe.repair.ranking import rank
 from meritree.swe.search_setup import flags, new_search
 from meritree.swe.testing.types import Outcome, TestLimits

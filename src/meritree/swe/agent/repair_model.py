@@ -22,7 +22,8 @@ from meritree.swe.agent.noise import ErringModel, NoisyValueModel, dice_of
 from meritree.swe.agent.transcript import Place, Transcript, transcript
 from meritree.swe.agent.value_agent import JUDGE
 from meritree.swe.edits import Edit, apply_splices
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, shipped

@@ -290,6 +290,10 @@ class AgentSearch:
         if new and made.situation is not None and made.situation.tree != before:
             self._edits.setdefault(before, []).append(lesson)
 
+    def recount(self) -> None:
+        """Count the found patches anew, without those that are set aside."""
+        steps.recount(self)
+
     # ---- journal --------------------------------------------------------------------------
 
     def record(self, kind: str, payload: dict[str, Any]) -> None:

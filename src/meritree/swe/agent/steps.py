@@ -13,7 +13,6 @@ from meritree.search import EXHAUSTED, SearchTree, Ticket
 from meritree.swe.agent.recorded import other_version
 from meritree.swe.agent.situation import Situation
 from meritree.swe.edits import Edit
-from meritree.swe.setting_aside import standing
 
 SIBLING_PRIOR = 0.5  # a node's next proposal, as against the one before it
 
@@ -110,7 +109,8 @@ def next_ticket(search: Stepping[S]) -> Ticket | None:
 
 def has_ended(search: Stepping[S]) -> bool:
     """Whether there is a reason to stop; it is then in ``stopped_because``."""
-    if not search.stopped_because and (found := standing(search)):
+    found = len(search.found) - len(search.set_aside)
+    if not search.stopped_because and found:
         if found >= search.limits.most_found:
             search.stopped_because = f"{found} candidates pass"
         elif search.steps >= (search.first_found_at or 0) + search.limits.patience:
@@ -125,6 +125,12 @@ def note_found(search: Stepping[S], node: int) -> None:
         search.found.append(node)
         if search.first_found_at is None:
             search.first_found_at = search.steps
+
+
+def recount(search: Stepping[S]) -> None:
+    """Found patches were set aside: without any left the patience begins with the next one."""
+    if len(search.set_aside) == len(search.found):
+        search.first_found_at = None
 
 
 # ---- replay -----------------------------------------------------------------------------

@@ -23,10 +23,13 @@ class Seen:
     Attributes:
         inputs: given to calls, or listed as parameters of the test.
         expected: compared with a result, or listed as parameters of the test.
+        compared: of these, the ones that are certainly a whole expected value: a side of an
+            equality, a name or parameter that is one, or what the test runs reported.
     """
 
     inputs: frozenset[str] = field(default_factory=frozenset)
     expected: frozenset[str] = field(default_factory=frozenset)
+    compared: frozenset[str] = field(default_factory=frozenset)
 
 
 def seen_in_tests(
@@ -41,6 +44,7 @@ def seen_in_tests(
     """
     inputs: set[str] = set()
     expected = {repr(v) for v in map(_evaluated, outcomes) if v is not _NO}
+    compared = set(expected)
     for path, names in _by_file(targets).items():
         try:
             tree = ast.parse(texts.get(path, ""))
@@ -50,7 +54,8 @@ def seen_in_tests(
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in names:
                 inputs |= set(_inputs(node))
                 expected |= set(_expected(node))
-    return Seen(frozenset(inputs), frozenset(expected))
+                compared |= set(_compared(node))
+    return Seen(frozenset(inputs), frozenset(expected), frozenset(compared))
 
 
 def _by_file(targets: Iterable[str]) -> dict[str, set[str]]:
@@ -86,6 +91,46 @@ def _expected(function: Function) -> Iterator[str]:
         elif isinstance(node, ast.Assign):  # expected = [1, 2, 3]
             yield from _whole(node.value)
     yield from _parameters(function)
+
+
+def _compared(function: Function) -> Iterator[str]:
+    """Sides of equalities, and the constants of the names and parameters that stand there."""
+    sides: list[ast.expr] = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.Is):
+            sides += [node.left, *node.comparators]
+        elif isinstance(node, ast.Call) and _name(node.func) in _ASSERTIONS:
+            sides += node.args[:2]
+    for side in sides:
+        yield from _whole(side)
+    names = {side.id for side in sides if isinstance(side, ast.Name)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and {_name(target) for target in node.targets} & names:
+            yield from _whole(node.value)
+    for decorator in function.decorator_list:
+        if isinstance(decorator, ast.Call) and _name(decorator.func) == "parametrize":
+            yield from _columns(decorator, names)
+
+
+def _columns(decorator: ast.Call, names: set[str]) -> Iterator[str]:
+    """Constants that ``parametrize`` gives to some of the names."""
+    if len(decorator.args) < 2 or not isinstance(decorator.args[1], ast.List | ast.Tuple):
+        return
+    given = constant(decorator.args[0])
+    heads = given.split(",") if isinstance(given, str) else given
+    if not isinstance(heads, list | tuple) or not all(isinstance(h, str) for h in heads):
+        return
+    for row in decorator.args[1].elts:
+        cells = [row] if len(heads) == 1 else _cells(row)
+        for head, cell in zip(heads, cells, strict=False):
+            if head.strip() in names:
+                yield from _whole(cell)
+
+
+def _cells(row: ast.expr) -> list[ast.expr]:
+    if isinstance(row, ast.Call):  # pytest.param(1, 2)
+        return row.args
+    return row.elts if isinstance(row, ast.Tuple | ast.List) else []
 
 
 def _parameters(function: Function) -> Iterator[str]:

@@ -186,6 +186,10 @@ class MiniSearch:
         if made.passed:
             steps.note_found(self, node)
 
+    def recount(self) -> None:
+        """Count the found patches anew, without those that are set aside."""
+        steps.recount(self)
+
     # ---- journal ------------------------------------------------------------------------------
 
     def record(self, kind: str, payload: dict[str, Any]) -> None:

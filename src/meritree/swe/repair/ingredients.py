@@ -17,44 +17,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from meritree.swe.repair.context import SourceFile, load
+from meritree.swe.repair.evidence import QUOTED
 from meritree.swe.repair.signatures import Signature, signatures_in
 
 _DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)|^[ \t]*class[ \t]+(\w+)", re.M)
 _ATTRIBUTE = re.compile(r"\.([A-Za-z_]\w*)")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_]\w*)*")
-_QUOTED = re.compile(r"`([^`\n]{1,60})`|'([^'\n]{0,60})'|\"([^\"\n]{0,60})\"")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 _MANY = 400  # distinct ingredients of one kind kept per source
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the failing tests say, as far as it can serve as material for edits.
-
-    Attributes:
-        exceptions: (type name, message) pairs raised by failing tests, most frequent first.
-        expected: expected values of failed equality assertions, as Python literals.
-        actual: the values found instead, as Python literals.
-        names: functions and variables named in the tracebacks.
-    """
-
-    exceptions: tuple[tuple[str, str], ...] = ()
-    expected: tuple[str, ...] = ()
-    actual: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-    @property
-    def raised(self) -> tuple[str, ...]:
-        """Distinct bare type names of the exceptions, without assertion failures."""
-        kinds = (kind.rpartition(".")[2] for kind, _ in self.exceptions)
-        return tuple(
-            dict.fromkeys(kind for kind in kinds if kind not in ("AssertionError", "Failed", ""))
-        )
-
-    def quoted(self) -> tuple[str, ...]:
-        """Names quoted in exception messages (``no attribute 'x'``, ``name 'y'``)."""
-        found = (match for _, message in self.exceptions for match in _QUOTED.finditer(message))
-        return tuple(dict.fromkeys(next((g for g in match.groups() if g), "") for match in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +62,7 @@ class Hints:
         """Identifiers, quoted strings and numbers of an issue text."""
         quoted = Counter(
             next((group for group in match.groups() if group), "")
-            for match in _QUOTED.finditer(text)
+            for match in QUOTED.finditer(text)
         )
         dotted = [match.group() for match in _IDENTIFIER.finditer(text)]
         attributes = Counter(part for each in dotted for part in each.split(".")[1:])

@@ -80,6 +80,12 @@ HAND_SET_RULES: tuple[Rule, ...] = (
         exceptions=("TypeError",),
     ),
     Rule(
+        "no indexing",
+        {"next_iter": 8.0, "drop_index": 2.0, "wrap_call": 2.5},
+        exceptions=("TypeError",),
+        message="subscriptable",
+    ),
+    Rule(
         "AttributeError",
         _same(
             2.0,

@@ -136,6 +136,8 @@ def features(patch: PlausiblePatch) -> tuple[Feature, ...]:
     ordinary = sum(edit.template in ORDINARY for edit in patch.edits)
     if facts.literal_returned or facts.constant_condition:
         ordinary = 0  # a constant in place of behaviour is no correction, whatever made it
+    elif facts.new_literals:  # nor is one passed where nothing was
+        ordinary -= sum(edit.template == "add_arg" for edit in patch.edits)
     total = max(1, len(patch.edits))
     kinds = ", ".join(dict.fromkeys(edit.template for edit in patch.edits))
     return (

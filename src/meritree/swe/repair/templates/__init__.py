@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from meritree.swe.edits import Edit
 from meritree.swe.repair.context import SourceFile, load
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.templates import (
     arithmetic,
     attributes,
@@ -24,6 +25,7 @@ from meritree.swe.repair.templates import (
     guards,
     missing,
     names_constants,
+    pairs,
     raising,
     rich_guards,
     statements,
@@ -58,6 +60,7 @@ FAMILIES = (
     wrapping,
     donors,
     missing,
+    pairs,
 )
 
 

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from meritree.swe.edits import Edit
 from meritree.swe.repair.context import SourceFile
-from meritree.swe.repair.ingredients import Evidence, RepoIndex
+from meritree.swe.repair.evidence import Evidence
+from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.templates.draft import Draft
 from meritree.swe.repair.templates.realise import realise
 from meritree.swe.repair.templates.scope import Scope, scope_of

@@ -143,7 +143,7 @@ def cond_and_result(site: Site) -> Iterator[Draft]:
             for new in NEIGHBOURS[old][:2]:
                 text = with_operator(site.source, statement.test, left, right, old, new)
                 tests += [text] if text else []
-        results = [*site.evidence.expected[:2], "None", "True", "False", "0"]
+        results = [*site.evidence.usual[:2], "None", "True", "False", "0"]
         results += [*site.variables(first)[:6], *site.scope(first).returned[:4]]
         for test in dict.fromkeys(tests):
             for result in dict.fromkeys(results):

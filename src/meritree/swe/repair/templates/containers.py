@@ -184,7 +184,8 @@ def _elements(site: Site, node: ast.Tuple | ast.List | ast.Set) -> Iterator[tupl
     tests, issue, near = site.index.tests, site.index.issue, site.index.siblings(site.source)
     if isinstance(first, ast.Constant) and isinstance(first.value, str):
         for hints, prior in ((issue, 0.8), (tests, 0.8), (near, 0.3)):
-            yield from ((text, prior) for text in hints.strings[:16])
+            for text in hints.strings[:16]:
+                yield text, prior if text not in site.evidence.particular else 0.1
         yield from ((literal(each), 0.5) for each in site.scope(node).strings[:10])
     elif isinstance(first, ast.Constant) and isinstance(first.value, int | float):
         for hints, prior in ((issue, 0.8), (tests, 0.8), (near, 0.3)):

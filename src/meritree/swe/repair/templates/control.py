@@ -11,7 +11,7 @@ from meritree.swe.repair.templates.draft import Draft, after, replace, rewrite
 
 @template("ret_replace", 1.5, ast.Return)
 def ret_replace(site: Site) -> Iterator[Draft]:
-    """Another value returned: the expected one first, constants, variables, expressions."""
+    """Another value returned: a usual expected one first, constants, variables, expressions."""
     for statement in site.statements(ast.Return):
         own = "" if statement.value is None else site.text(statement.value)
         for text, prior in _values(site, statement, own):
@@ -20,9 +20,8 @@ def ret_replace(site: Site) -> Iterator[Draft]:
 
 
 def _values(site: Site, statement: ast.Return, own: str) -> Iterator[tuple[str, float]]:
-    for text in site.evidence.expected[:3]:
-        if len(text) <= 60:
-            yield text, 1.5
+    for texts, prior in ((site.evidence.usual, 1.5), (site.evidence.particular, 0.1)):
+        yield from ((text, prior) for text in texts[:3] if len(text) <= 60)
     for text in ("None", "True", "False", "0", "1", "[]", "''", "{}", "()"):
         yield text, 0.5
     names = site.variables(statement)[:12]
@@ -35,8 +34,8 @@ def _values(site: Site, statement: ast.Return, own: str) -> Iterator[tuple[str, 
     if scope.self_name == "self":
         yield "self", 0.4
         yield from ((f"self.{name}", 0.4) for name in scope.self_attributes[:8])
-    for texts in scope.small.values():
-        yield from ((text, 0.3) for text in texts[:10])
+    for small in scope.small.values():
+        yield from ((text, 0.3) for text in small[:10])
     for text in scope.returned[:8]:
         yield text, 0.5
     if own:

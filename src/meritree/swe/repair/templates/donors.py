@@ -191,5 +191,13 @@ def clause_again(site: Site) -> Iterator[Draft]:
                 for joint in ("or", "and"):
                     added = f"{own} {joint} {own.replace(literal, text)}"
                     inside = isinstance(parent, ast.BoolOp)
-                    prior = 0.6 if joint == "or" else 0.2
+                    prior = (0.6 if joint == "or" else 0.2) * _similar(literal, text)
                     yield replace(node, f"({added})" if inside else added, prior)
+
+
+def _similar(one: str, other: str) -> float:
+    """How alike two quoted literals are built: marks at their ends, and their lengths."""
+    same_end = one[-2:-1] == other[-2:-1] or (one[-2:-1].isalnum() and other[-2:-1].isalnum())
+    same_start = one[1:2].isalnum() == other[1:2].isalnum()
+    near = abs(len(one) - len(other)) <= 3
+    return (1.0 if same_end else 0.6) * (1.0 if same_start else 0.6) * (1.0 if near else 0.7)

@@ -58,16 +58,20 @@ def _attributes(site: Site, statement: ast.stmt) -> list[str]:
 
 
 def results(site: Site, statement: ast.stmt) -> list[str]:
-    """What an early return may give: the expected value first, then common ones."""
+    """What an early return may give: a usual value that is expected first, then common ones."""
     scope = site.scope(statement)
     if scope.is_generator:
         return [""]
-    expected = [each for each in site.evidence.expected if len(each) <= 40][:2]
+    evidence = site.evidence
+    usual, particular = (
+        [each for each in found if len(each) <= 40][:2]
+        for found in (evidence.usual, evidence.particular)
+    )
     common = ["None", "[]", "0", "False", "True", "''", "{}"]
     names = [*scope.visible(statement)[:6]]
     if scope.self_name == "self":
         names.append("self")
-    return list(dict.fromkeys([*expected, *common, *scope.returned[:4], *names]))
+    return list(dict.fromkeys([*usual, *common, *scope.returned[:4], *names, *particular]))
 
 
 def _conditions(site: Site, statement: ast.stmt) -> Iterator[tuple[str, float]]:
@@ -100,8 +104,10 @@ def guard_ins(site: Site) -> Iterator[Draft]:
                 continue
             for rank, result in enumerate(results(site, statement)):
                 prior = (1.0 if start else 0.4) * (1.0 if rank < 3 else 0.6) * weight
-                if result in site.evidence.expected:
+                if result in site.evidence.usual:
                     prior *= 2.0
+                elif result in site.evidence.particular:
+                    prior *= 0.2
                 line = f"return {result}".rstrip()
                 yield before(statement, (0, f"if {condition}:"), (1, line), prior=prior)
 

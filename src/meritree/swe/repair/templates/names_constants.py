@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 
 from meritree.swe.repair.ast_text import literal
 from meritree.swe.repair.templates.base import Site, is_test, template
@@ -197,6 +198,11 @@ def const_str(site: Site) -> Iterator[Draft]:
                 yield replace(node, text, prior)
 
 
+def _alike(value: object, text: str) -> bool:
+    matcher = SequenceMatcher(None, repr(value)[1:-1], text[1:-1], autojunk=False)
+    return matcher.ratio() >= 0.5
+
+
 def _strings(
     site: Site, node: ast.Constant, kind: type[str] | type[bytes], quote: str
 ) -> Iterator[tuple[str, float]]:
@@ -210,10 +216,11 @@ def _strings(
         yield literal(value, quote), 1.0
     for text in site.evidence.expected:
         if text[:1] in "'\"" and len(text) < 60:
-            yield text, 0.8
+            # As a correction of a like text; else it would be the answer to the test.
+            yield text, 0.8 if _alike(node.value, text) else 0.1
     for hints, prior in ((site.index.siblings(site.source), 0.3), (site.index.tests, 0.4)):
         for text in hints.strings[:12]:
-            yield text, prior
+            yield text, prior if text not in site.evidence.particular else 0.1
     for text in site.index.issue.strings[:8]:
         yield text, 0.4
     if isinstance(node.value, str) and node.value:

@@ -121,11 +121,15 @@ def _repairs(site: Site, statement: ast.stmt, name: str) -> Iterator[tuple[str, 
     scope = site.scope(statement)
     given = [each for each in site.variables(statement)[:6] if each != name]
     given += [f"{scope.self_name}.{name}"] if scope.self_name else []
-    given += list(site.index.tests.strings[:2])
+    known = site.evidence.particular
+    given += [text for text in site.index.tests.strings[:2] if text not in known]
     for text in (*empty[:-1], *given):
         yield f"{name} is None", text, 0.7
         yield f"not {name}", text, 0.4
     yield f"callable({name})", f"{name}()", 0.4
+    attributes = [f"{scope.self_name}.{each}" for each in scope.self_attributes[:4]]
+    for text in dict.fromkeys((*scope.conditions[:3], *attributes)):
+        yield text, f"list({name})", 0.3
     for kind in types_near(site)[:9]:
         yield f"not isinstance({name}, {kind})", f"{kind}({name})", 0.6
         if kind in _MAKERS:
@@ -197,6 +201,57 @@ def _variants(site: Site, action: ast.stmt) -> Iterator[str]:
         yield "return None"
     elif isinstance(action, ast.Assign) and len(action.targets) == 1:
         target = site.text(action.targets[0])
-        for text in (*site.evidence.expected[:1], "None", "''", *site.variables(action)[:2]):
+        for text in (*site.evidence.usual[:1], "None", "''", *site.variables(action)[:2]):
             if len(text) <= 40:
                 yield f"{target} = {text}"
+
+
+@template("elif_again", 1.2, ast.If)
+def elif_again(site: Site) -> Iterator[Draft]:
+    """A further branch after one, which asks the same of another literal or type."""
+    for statement in site.statements(ast.If):
+        source = site.source
+        last = statement.body[-1]
+        if not source.own_lines(last) or last.lineno == statement.lineno:
+            continue
+        head: ast.AST = statement
+        while isinstance(head, ast.If) and source.is_elif(head):
+            head = source.link(head).parent
+        assert isinstance(head, ast.If)
+        white, unit = source.indent(head), source.indent_unit(head)
+        end = source.span(last)[1]
+        for clause, prior in _asked_again(site, statement.test):
+            for rank, action in enumerate(_actions(site, head)):
+                text = f"{source.newline}{white}elif {clause}:{source.newline}{white}{unit}{action}"
+                made = ast.If(_expression(clause), [_action(action)], statement.orelse)
+                whole = ast.If(statement.test, statement.body, [made])
+                raw = Raw(statement, end, end, text, {statement: (whole,)})
+                yield Draft((raw,), prior * (1.0 if rank < 4 else 0.7), 2.5)
+
+
+def _asked_again(site: Site, test: ast.expr) -> Iterator[tuple[str, float]]:
+    """The clauses of a condition with another literal or type in them."""
+    for clause in test.values if isinstance(test, ast.BoolOp) else [test]:
+        own = site.text(clause)
+        texts = [each for each in ast.walk(clause) if isinstance(each, ast.Constant)]
+        if len(texts) == 1 and isinstance(texts[0].value, str):
+            literal = site.text(texts[0])
+            for other in literals_like(site, clause):
+                if own.count(literal) == 1 and other != literal:
+                    yield own.replace(literal, other), 0.5
+        elif isinstance(clause, ast.Call) and site.text(clause.func) == "isinstance":
+            for kind in types_near(site)[:5]:
+                yield f"isinstance({site.text(clause.args[0])}, {kind})", 0.5
+
+
+def literals_like(site: Site, clause: ast.expr) -> list[str]:
+    """What the failing tests offer for the string in a clause; ends where it asks for an end."""
+    strings = [text for text in site.index.tests.strings[:10] if text[:1] in "'\""]
+    method = clause.func if isinstance(clause, ast.Call) else None
+    if not isinstance(method, ast.Attribute) or method.attr not in ("startswith", "endswith"):
+        return [text for text in strings if text not in site.evidence.particular][:8]
+    sizes = (1, 2, 3)
+    words = [text[1:-1] for text in strings if "\\" not in text]
+    first = method.attr == "startswith"
+    ends = [word[:n] if first else word[-n:] for n in sizes for word in words if len(word) > n]
+    return list(dict.fromkeys(map(repr, ends)))[:12]
