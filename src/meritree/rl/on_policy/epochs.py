@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from meritree.errors import BadInput
+from meritree.rl.keys import permutations
 
 Array: TypeAlias = Any
 Key: TypeAlias = Any
@@ -83,9 +84,7 @@ class Epochs:
             change, state = direction.update(change, state, params)
             return (jax.tree.map(lambda p, c: p - rate * c, params, change), state), log
 
-        orders = jax.vmap(lambda key: jax.random.permutation(key, count))(
-            jax.random.split(key, self.epochs)
-        )
+        orders = permutations(key, self.epochs, count)
         (params, state), log = jax.lax.scan(
             one, (params, state), orders.reshape(self.epochs * self.minibatches, size)
         )

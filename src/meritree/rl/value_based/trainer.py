@@ -19,6 +19,7 @@ import optax
 from meritree.errors import BadInput
 from meritree.rl.checks import check_counts, check_kinds, tried_out
 from meritree.rl.envs.env import Env, VectorEnv, vectorise, where_rows
+from meritree.rl.keys import quick
 from meritree.rl.nets import MLP, network
 from meritree.rl.sharding import check_mesh, spread
 from meritree.rl.trainer import Episodes, Trainer, fresh_contexts
@@ -177,7 +178,7 @@ def value_trainer(
 
 def _start(plan: _Plan, key: Key, warmup: int) -> ValueState:
     """The state after the warm-up steps."""
-    keys = jax.random.split(key, 7)
+    keys = jax.random.split(quick(key), 7)
     spec, n, members = plan.env.spec, plan.env.n, plan.learning.chain.K
     world, obs = spread(plan.mesh, plan.env.reset(keys[0]))
     ctx = fresh_contexts(plan.context, keys[1], n)
