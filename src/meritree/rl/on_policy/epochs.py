@@ -15,6 +15,7 @@ import optax
 
 from meritree.errors import BadInput
 from meritree.rl.keys import permutations
+from meritree.rl.optimizers import flattened
 
 Array: TypeAlias = Any
 Key: TypeAlias = Any
@@ -52,8 +53,10 @@ class Epochs:
 
     @property
     def _direction(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_norm), optax.scale_by_adam(eps=self.epsilon)
+        return flattened(
+            optax.chain(
+                optax.clip_by_global_norm(self.max_norm), optax.scale_by_adam(eps=self.epsilon)
+            )
         )
 
     def init(self, params: Params) -> Any:

@@ -21,6 +21,7 @@ from meritree.rl.checks import check_counts, check_kinds, tried_out
 from meritree.rl.envs.env import Env, VectorEnv, vectorise, where_rows
 from meritree.rl.keys import quick
 from meritree.rl.nets import MLP, network
+from meritree.rl.optimizers import flattened
 from meritree.rl.sharding import check_mesh, spread
 from meritree.rl.trainer import Episodes, Trainer, fresh_contexts
 from meritree.rl.value_based import act as acts
@@ -152,7 +153,7 @@ def value_trainer(
     outputs = network(net or MLP(), head.features(actions), readout)
     learning = Learning(
         outputs, head, bootstrap, chain, weight or Unweighted(), extra,
-        optimizer or optax.adam(5e-4),
+        optimizer or flattened(optax.adam(5e-4)),
     )  # fmt: skip
     plan = _Plan(
         worlds, learning, _per_member(reward, chain), context, relabel_context,
