@@ -18,7 +18,7 @@ def test_small_networks_move_as_they_would_array_by_array() -> None:
     joined = flattened(ADAM)
     state, each = joined.init(params), ADAM.init(params)
     for step in range(5):
-        gradient = jax.tree.map(lambda p: jnp.cos(3.0 * p + step), params)
+        gradient = {name: jnp.cos(3.0 * p + step) for name, p in params.items()}
         change, state = joined.update(gradient, state, one)
         one = optax.apply_updates(one, change)
         change, each = ADAM.update(gradient, each, other)
