@@ -51,6 +51,7 @@ def learner(kind: str, steps: int) -> Any:
     from meritree.rl.envs import Gymnax
     from meritree.rl.nets import MinAtarTorso
     from meritree.rl.on_policy import on_policy_trainer
+    from meritree.rl.optimizers import flattened
     from meritree.rl.value_based.chain import TargetChain
     from meritree.rl.value_based.trainer import value_trainer
     from meritree.value.heads import Scalar
@@ -64,7 +65,7 @@ def learner(kind: str, steps: int) -> Any:
         env, net=MinAtarTorso() if game else None,
         head=Scalar(partial(regression.huber, delta=1.0)), steps=steps, n_env=8, batch=32,
         warmup=1000, gamma=0.99, chain=TargetChain(shift=200), windows=10,
-        optimizer=optax.chain(optax.clip_by_global_norm(10.0), optax.adam(5e-4)),
+        optimizer=flattened(optax.chain(optax.clip_by_global_norm(10.0), optax.adam(5e-4))),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from meritree.errors import BadInput
+from meritree.rl.keys import quick
 
 State: TypeAlias = Any
 Log: TypeAlias = dict[str, Any]
@@ -125,6 +126,7 @@ def _shape(leaf: Any) -> tuple[Any, Any]:
 
 def _as(leaf: Any, x: Any) -> Any:
     if _is_key(leaf):
-        # A shape cannot be asked for its kind of key; trainers make keys of the default one.
-        return jax.random.wrap_key_data(jnp.asarray(x))
+        # A shape cannot be asked for its kind of key; trainers have these two.
+        key = jax.random.wrap_key_data(jnp.asarray(x))
+        return quick(key) if leaf.dtype == quick(key).dtype else key
     return jnp.asarray(x)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from meritree.errors import BadInput
+from meritree.rl.keys import plain
 
 Array: TypeAlias = Any
 Key: TypeAlias = Any
@@ -138,11 +139,11 @@ class Vectorised:
         return self.env.spec
 
     def reset(self, key: Key) -> tuple[State, Array]:
-        return jax.vmap(self.env.reset)(jax.random.split(key, self.n))
+        return jax.vmap(self.env.reset)(plain(jax.random.split(key, self.n)))
 
     def step(self, key: Key, state: State, action: Array) -> tuple[State, VectorOutcome]:
         going, anew = jax.random.split(key)
-        after, out = jax.vmap(self.env.step)(jax.random.split(going, self.n), state, action)
+        after, out = jax.vmap(self.env.step)(plain(jax.random.split(going, self.n)), state, action)
         last = out.terminated | out.truncated
         first, obs = self.reset(anew)
         state = jax.tree.map(lambda new, old: where_rows(last, new, old), first, after)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from meritree.errors import BadInput
 from meritree.rl.envs.env import Array, Box, Discrete, EnvSpec, Key, Outcome, State
+from meritree.rl.keys import quick
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ class Gymnax:
 
     def reset(self, key: Key) -> tuple[State, Array]:
         env, params = self._made
-        obs, state = env.reset_env(key, params)
+        obs, state = env.reset_env(quick(key), params)
         return state, self._seen(obs)
 
     def step(self, key: Key, state: State, action: Array) -> tuple[State, Outcome]:
         env, params = self._made
-        obs, state, reward, terminated, _ = env.step_env(key, state, action, params)
+        obs, state, reward, terminated, _ = env.step_env(quick(key), state, action, params)
         truncated = env.is_truncated(state, params) & ~jnp.asarray(terminated)
         reward = jnp.asarray(reward, jnp.float32).reshape(1)
         return state, Outcome(self._seen(obs), reward, jnp.asarray(terminated), truncated)

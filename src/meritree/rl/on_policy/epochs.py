@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import optax
 
 from meritree.errors import BadInput
+from meritree.rl.keys import permutations
+from meritree.rl.optimizers import flattened
 
 Array: TypeAlias = Any
 Key: TypeAlias = Any
@@ -51,8 +53,10 @@ class Epochs:
 
     @property
     def _direction(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_norm), optax.scale_by_adam(eps=self.epsilon)
+        return flattened(
+            optax.chain(
+                optax.clip_by_global_norm(self.max_norm), optax.scale_by_adam(eps=self.epsilon)
+            )
         )
 
     def init(self, params: Params) -> Any:
@@ -83,9 +87,7 @@ class Epochs:
             change, state = direction.update(change, state, params)
             return (jax.tree.map(lambda p, c: p - rate * c, params, change), state), log
 
-        orders = jax.vmap(lambda key: jax.random.permutation(key, count))(
-            jax.random.split(key, self.epochs)
-        )
+        orders = permutations(key, self.epochs, count)
         (params, state), log = jax.lax.scan(
             one, (params, state), orders.reshape(self.epochs * self.minibatches, size)
         )

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from meritree.rl.envs.env import VectorEnv, where_rows
+from meritree.rl.keys import quick
 from meritree.rl.on_policy.advantage import Advantage, Path, Window, monte_carlo, window
 from meritree.rl.on_policy.baseline import Baseline
 from meritree.rl.on_policy.parts import (
@@ -78,7 +79,7 @@ class Rolled(NamedTuple):
 
 def start(plan: Plan, key: Key) -> PolicyState:
     """The first state of a run."""
-    keys = jax.random.split(key, 7)
+    keys = jax.random.split(quick(key), 7)
     world, obs = plan.env.reset(keys[0])
     ctx = fresh_contexts(plan.context, keys[1], plan.env.n)
     one_ctx = None if ctx is None else ctx[0]
@@ -106,7 +107,7 @@ def best(plan: Plan, state: PolicyState, key: Key, obs: Array, ctx: Array | None
 
 
 def _iteration(plan: Plan, state: PolicyState) -> tuple[PolicyState, dict[str, Array]]:
-    key, improving, judging, fitting = jax.random.split(state.key, 4)
+    key, shuffling, fitting = jax.random.split(state.key, 3)
     state, rolled = _roll(plan, state._replace(key=key))
     progress = state.iteration / plan.iterations
     steps = jax.tree.map(_flat, rolled.steps)
@@ -120,11 +121,12 @@ def _iteration(plan: Plan, state: PolicyState) -> tuple[PolicyState, dict[str, A
         plan.actor.law.log_prob(_flat(rolled.raw), _flat(rolled.action)), _flat(advantage),
     )  # fmt: skip
     actor, actor_step, log = plan.policy_step.step(
-        plan.actor, state.actor, state.actor_step, choices, improving, progress
+        plan.actor, state.actor, state.actor_step, choices, shuffling, progress
     )
     judgements = Judgements(steps.obs, steps.ctx, raw, target)
+    # The same key: where both go through minibatches, both see the same, shuffled once.
     critic, critic_step, judged = plan.value_step.step(
-        plan.critic, state.critic, state.critic_step, judgements, judging, progress
+        plan.critic, state.critic, state.critic_step, judgements, shuffling, progress
     )
     reward, learned = _fit(plan, state.reward, steps, fitting)
     v = plan.critic.score(raw, _scored(plan, steps.ctx))

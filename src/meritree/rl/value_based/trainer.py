@@ -19,7 +19,9 @@ import optax
 from meritree.errors import BadInput
 from meritree.rl.checks import check_counts, check_kinds, tried_out
 from meritree.rl.envs.env import Env, VectorEnv, vectorise, where_rows
+from meritree.rl.keys import quick
 from meritree.rl.nets import MLP, network
+from meritree.rl.optimizers import flattened
 from meritree.rl.sharding import check_mesh, spread
 from meritree.rl.trainer import Episodes, Trainer, fresh_contexts
 from meritree.rl.value_based import act as acts
@@ -151,7 +153,7 @@ def value_trainer(
     outputs = network(net or MLP(), head.features(actions), readout)
     learning = Learning(
         outputs, head, bootstrap, chain, weight or Unweighted(), extra,
-        optimizer or optax.adam(5e-4),
+        optimizer or flattened(optax.adam(5e-4)),
     )  # fmt: skip
     plan = _Plan(
         worlds, learning, _per_member(reward, chain), context, relabel_context,
@@ -177,7 +179,7 @@ def value_trainer(
 
 def _start(plan: _Plan, key: Key, warmup: int) -> ValueState:
     """The state after the warm-up steps."""
-    keys = jax.random.split(key, 7)
+    keys = jax.random.split(quick(key), 7)
     spec, n, members = plan.env.spec, plan.env.n, plan.learning.chain.K
     world, obs = spread(plan.mesh, plan.env.reset(keys[0]))
     ctx = fresh_contexts(plan.context, keys[1], n)
