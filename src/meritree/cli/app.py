@@ -31,6 +31,7 @@ from meritree.cli.session import (
     report_meritree_error,
 )
 from meritree.cli.show import show
+from meritree.cli.streams import finish, outlive_readers
 from meritree.cli.study import study
 from meritree.cli.systems import systems
 from meritree.cli.view import view
@@ -106,4 +107,9 @@ def _usage(error: typer.TyperException) -> str:
 
 def main() -> NoReturn:
     """Entry point of the `meritree` program."""
-    sys.exit(run(sys.argv[1:]))
+    outlive_readers()
+    try:
+        code = run(sys.argv[1:])
+    except SystemExit as leaving:  # of a benchmark's own options
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    sys.exit(finish(code))
