@@ -39,7 +39,9 @@ def test_an_error_that_nobody_reads_keeps_its_exit_code() -> None:
 
 def test_a_repair_goes_on_when_nobody_reads_what_it_says(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    code, _ = with_closed_reader("fix", str(shop), "--out", str(out), both=True)
+    code, _ = with_closed_reader(
+        "fix", str(shop), "--out", str(out), "--budget-tests", "30", both=True
+    )
     assert code == 0
     assert json.loads((out / "result.json").read_text("utf-8"))["status"] == "verified"
     assert (out / "report.html").is_file()
