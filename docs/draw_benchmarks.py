@@ -19,7 +19,7 @@ RESULTS: Mapping[str, tuple[str, ...]] = {
     "align": ("align",), "align_grpo": ("align-grpo",), "candidates": ("candidates",),
     "cluster": ("cluster",), "engine": ("engine-quiet", "engine"), "faults": ("faults",),
     "fit_priors": ("priors",), "fit_ranking": ("ranking",), "fit_slips": ("slips",),
-    "install": ("install",), "objectives": ("objectives",), "objectives_trl": ("objectives_trl",),
+"objectives": ("objectives",), "objectives_trl": ("objectives_trl",),
     "one_test": ("one-test",), "report": ("report",), "retrieval": ("retrieval",), "rl": ("rl",),
     "rl_parts": ("rl_parts",), "rl_purejaxrl": ("rl_purejaxrl",), "soak": ("soak",),
 }  # fmt: skip
@@ -61,7 +61,8 @@ def page() -> str:
             continue
         lines += ["```", usage(doc), "```", ""]
         for result in RESULTS.get(path.stem, ()):
-            lines += [*shown(result, load(result)), ""]
+            if (FOLDER / "results" / f"{result}.json").exists():
+                lines += [*shown(result, load(result)), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -86,7 +87,8 @@ def usage(doc: str) -> str:
 
 def shown(result: str, stored: Mapping[str, Any]) -> list[str]:
     """Where a result lies, of which commit and load, and its figures as a list."""
-    made = [f"commit {_short(c)}" for c in _found(stored, "commit")]
+    commits = [one for one in _found(stored, "commit") if isinstance(one, str)]
+    made = [f"commit {_short(one.removeprefix('commit '))}" for one in commits]
     loads = list(dict.fromkeys(_load(one) for one in _found(stored, "load")))
     what = "; ".join([*dict.fromkeys(made), *([f"load {', '.join(loads)}"] if loads else [])])
     head = f"[{result}.json](../benchmarks/results/{result}.json)" + (f" ({what})" if what else "")
@@ -135,6 +137,8 @@ def _histories(d: Any) -> Iterator[str]:
         yield (f"{name.replace('_', ' ')}: {one['plausible']} of {one['runs']} plausible "
                f"[{low}, {high}], {one['right']} right first, "
                f"{one['any right among the verified']} right among the verified")  # fmt: skip
+    later = d["second validation list, unfinished"]
+    yield f"second validation list, unfinished: {later['plausible']} of {later['runs']} plausible"
 
 
 def _quixbugs(d: Any) -> Iterator[str]:
@@ -262,9 +266,10 @@ def _rl_parts(d: Any) -> Iterator[str]:
 
 def _rl_purejaxrl(d: Any) -> Iterator[str]:
     for name, one in d["results"].items():
-        both = {side: sorted(one[side]["cpu_s"]) for side in ("ours", "theirs")}
+        both = {side: sorted(one[side]["cpu_s"]) for side in ("ours", "PureJaxRL")}
         rates = {side: one["steps"] / times[len(times) // 2] for side, times in both.items()}
-        yield f"{name}: {rates['ours']:,.0f} steps per CPU second, theirs {rates['theirs']:,.0f}"
+        yield (f"{name}: {rates['ours']:,.0f} steps per CPU second, PureJaxRL's "
+               f"{rates['PureJaxRL']:,.0f}; ratio {one['ratio']:.2f}")  # fmt: skip
 
 
 def _soak(d: Any) -> Iterator[str]:

@@ -39,7 +39,10 @@ GUIDES = {
                "swe-bench", "cluster", "robustness", "discriminator", "code-search"],
     "Values and objectives": ["hybrid-values", "objectives", "objectives-language-models"],
     "Learning": ["rl", "environments", "exact", "align"],
-    "Measuring": ["bench", "bench-histories", "bench-quixbugs", "benchmarks-engine",
+    "Commands": [f"howto/{name}" for name in (
+        "fix", "resume", "demo", "show", "view", "judge", "import", "export", "doctor", "sandbox",
+        "study", "systems", "bench", "serve-model", "lab")],
+    "Measuring": ["benchmarks", "peers", "bench", "bench-histories", "bench-quixbugs", "benchmarks-engine",
                   "add-a-system"],
 }  # fmt: skip
 
