@@ -42,8 +42,8 @@ GUIDES = {
     "Commands": [f"howto/{name}" for name in (
         "fix", "resume", "demo", "show", "view", "judge", "import", "export", "doctor", "sandbox",
         "study", "systems", "bench", "serve-model", "lab")],
-    "Measuring": ["benchmarks", "peers", "bench", "bench-histories", "bench-quixbugs", "benchmarks-engine",
-                  "add-a-system"],
+    "Measuring": ["benchmarks", "peers", "bench", "bench-histories", "bench-quixbugs",
+                  "benchmarks-engine", "add-a-system"],
 }  # fmt: skip
 
 SYSTEMS = ["gallery", "systems", "not-reproduced", "all-systems"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,21 +40,37 @@ def follow(verb: str, folder: Path) -> None:
             skipped = any(importlib.util.find_spec(name) is None for name in needs.split())
         if not skipped:
             (script if kind == "run" else expected).append(block)
-    here = f'meritree() {{ "{sys.executable}" -m meritree "$@"; }}\n'
-    here += f'python() {{ "{sys.executable}" "$@"; }}\n'
+    # A program rather than a function of the shell: `kill $!` must reach it.
+    program = folder / "bin" / "meritree"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m meritree "$@"\n')
+    program.chmod(0o755)
+    code, said = in_bash(f'python() {{ "{sys.executable}" "$@"; }}\n' + "".join(script), folder)
+    assert code == 0, said
+    for line in "".join(expected).splitlines():
+        assert line == "..." or line in said, f"{line!r} is not in:\n{said}"
+    assert "Traceback" not in said
+    assert "this is a bug" not in said
+
+
+def in_bash(script: str, folder: Path) -> tuple[int, str]:
+    """Exit code and output; what the script leaves running is ended with it."""
     bash = shutil.which("bash")
     assert bash is not None
-    done = subprocess.run(
-        [bash, "-euo", "pipefail", "-c", here + "".join(script)],
-        cwd=folder, env={**os.environ, "HOME": str(folder), "COLUMNS": "120",
-                         "XDG_STATE_HOME": str(folder), "XDG_CACHE_HOME": str(folder)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    for line in "".join(expected).splitlines():
-        assert line == "..." or line in done.stdout, f"{line!r} is not in:\n{done.stdout}"
-    assert "Traceback" not in done.stdout
-    assert "this is a bug" not in done.stdout
+    homes = dict.fromkeys(("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"), str(folder))
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    with (folder / "said.txt").open("wb") as said:
+        process = subprocess.Popen(
+            [bash, "-euo", "pipefail", "-c", script],
+            cwd=folder, env={**os.environ, **homes, "PATH": path, "COLUMNS": "120"},
+            stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(timeout=600)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return code, (folder / "said.txt").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
