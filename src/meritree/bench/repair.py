@@ -226,6 +226,8 @@ def parser() -> argparse.ArgumentParser:
 def parse(arguments: Sequence[str]) -> RepairBench:
     """Options to a `RepairBench`; ``--smoke`` is a few minutes' work cut to under one."""
     default, given = RepairBench(), parser().parse_args(list(arguments))
+    if given.data is not None and not given.data.is_dir():
+        raise BadInput(f"--data {given.data}: no such folder; give one with source distributions")
     small = given.smoke
     strategies = _names(given.strategies) or (("linear", "best-first") if small else STRATEGIES)
     return RepairBench(
