@@ -1,4 +1,4 @@
-"""Write the page of all benchmarks from their own words and their stored results.
+"""Write the pages of all benchmarks and of the extras from their own words and stored results.
 
 Usage: python docs/draw_benchmarks.py
 """
@@ -29,6 +29,7 @@ COMMANDS = {
     "meritree bench histories": ("histories", "bench-histories.md"),
     "meritree bench quixbugs": ("quixbugs", "bench-quixbugs.md"),
 }
+MADE = "<!-- made by docs/draw_benchmarks.py from here on -->"
 HELPERS = {
     "engine_peers": "engine", "rl_peer": "rl", "retrieval_queries": "retrieval",
     "small_programs": "one_test",
@@ -64,6 +65,30 @@ def page() -> str:
             if (FOLDER / "results" / f"{result}.json").exists():
                 lines += [*shown(result, load(result)), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def install_page() -> str:
+    """What each extra costs, below what is written by hand."""
+    stored = load("install")
+    head, _, _ = (HERE / "install.md").read_text("utf-8").partition(MADE)
+    rows = [
+        f"| {'`' + row['extra'] + '`' if row['extra'] else 'none'} | {row['packages']} "
+        f"| {row['megabytes']} | {row['import_cpu_s']} | `{row['imports']}` |"
+        for row in stored["rows"]
+    ]
+    made = [
+        MADE,
+        "",
+        f"Python {stored['python']}, {stored['machine']}, {stored['date']}, with the pins of "
+        "`constraints.txt` (PyTorch for processors only); median of "
+        f"{stored['repeats']} imports, CPU time. "
+        "[install.json](../benchmarks/results/install.json), `benchmarks/install.py`.",
+        "",
+        "| extra | packages | MB | import, CPU s | what was imported |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
+    return head + "\n".join(made) + "\n"
 
 
 def load(result: str) -> dict[str, Any]:
@@ -292,4 +317,5 @@ FIGURES: Mapping[str, Any] = {
 
 if __name__ == "__main__":
     (HERE / "benchmarks.md").write_text(page(), "utf-8")
-    print("benchmarks.md")
+    (HERE / "install.md").write_text(install_page(), "utf-8")
+    print("benchmarks.md, install.md")

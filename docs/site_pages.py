@@ -32,7 +32,7 @@ ROOMS = {
     "run": "Journal, ledger, budgets",
 }
 GUIDES = {
-    "Tutorials": ["concepts", *(f"tutorials/{name}" for name in (
+    "Tutorials": ["install", "concepts", *(f"tutorials/{name}" for name in (
         "fix-a-repository", "search-your-world", "learn-a-value", "align-a-model",
         "compare-value-functions", "add-a-system")), "examples"],
     "Repair": ["fix", "settings", "fix-json", "view", "models", "swe-agent", "bring-your-agent",

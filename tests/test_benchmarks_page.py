@@ -28,6 +28,10 @@ def test_the_page_of_benchmarks_is_the_one_that_is_drawn(drawn: dict[str, Any]) 
     assert page == drawn["page"](), "python docs/draw_benchmarks.py writes it anew"
 
 
+def test_the_table_of_extras_is_the_measured_one(drawn: dict[str, Any]) -> None:
+    assert (ROOT / "docs/install.md").read_text("utf-8") == drawn["install_page"]()
+
+
 def test_every_benchmark_and_every_stored_result_stands_on_it(drawn: dict[str, Any]) -> None:
     page = (ROOT / "docs/benchmarks.md").read_text("utf-8")
     for path in (ROOT / "benchmarks").glob("*.py"):
