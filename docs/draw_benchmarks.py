@@ -19,7 +19,8 @@ RESULTS: Mapping[str, tuple[str, ...]] = {
     "align": ("align",), "align_grpo": ("align-grpo",), "candidates": ("candidates",),
     "cluster": ("cluster",), "engine": ("engine-quiet", "engine"), "faults": ("faults",),
     "fit_priors": ("priors",), "fit_ranking": ("ranking",), "fit_slips": ("slips",),
-"objectives": ("objectives",), "objectives_trl": ("objectives_trl",),
+    "install": ("install",), "objectives": ("objectives",),
+    "objectives_trl": ("objectives_trl",),
     "one_test": ("one-test",), "report": ("report",), "retrieval": ("retrieval",), "rl": ("rl",),
     "rl_parts": ("rl_parts",), "rl_purejaxrl": ("rl_purejaxrl",), "soak": ("soak",),
 }  # fmt: skip
