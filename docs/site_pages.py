@@ -32,15 +32,18 @@ ROOMS = {
     "run": "Journal, ledger, budgets",
 }
 GUIDES = {
-    "Tutorials": ["concepts", *(f"tutorials/{name}" for name in (
+    "Tutorials": ["install", "concepts", *(f"tutorials/{name}" for name in (
         "fix-a-repository", "search-your-world", "learn-a-value", "align-a-model",
         "compare-value-functions", "add-a-system")), "examples"],
     "Repair": ["fix", "settings", "fix-json", "view", "models", "swe-agent", "bring-your-agent",
                "swe-bench", "cluster", "robustness", "discriminator", "code-search"],
     "Values and objectives": ["hybrid-values", "objectives", "objectives-language-models"],
     "Learning": ["rl", "environments", "exact", "align"],
-    "Measuring": ["bench", "bench-histories", "bench-quixbugs", "benchmarks-engine",
-                  "add-a-system"],
+    "Commands": [f"howto/{name}" for name in (
+        "fix", "resume", "demo", "show", "view", "judge", "import", "export", "doctor", "sandbox",
+        "study", "systems", "bench", "serve-model", "lab")],
+    "Measuring": ["benchmarks", "peers", "bench", "bench-histories", "bench-quixbugs",
+                  "benchmarks-engine", "add-a-system"],
 }  # fmt: skip
 
 SYSTEMS = ["gallery", "systems", "not-reproduced", "all-systems"]

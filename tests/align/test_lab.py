@@ -91,7 +91,7 @@ def test_a_tiny_model_has_about_a_hundred_thousand_parameters_whatever_the_task(
     for name in NAMES:
         count = sum(p.numel() for p in llama(task_named(name)).parameters())
         assert 90_000 < count < 100_000
-    with pytest.raises(BadInput, match="size 'huge'; there are tiny, small, medium"):
+    with pytest.raises(BadInput, match="--size huge: there are tiny, small, medium"):
         llama(task_named("sorting"), size="huge")
     assert list(SIZES) == ["tiny", "small", "medium"]
 

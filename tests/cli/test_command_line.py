@@ -176,27 +176,6 @@ def test_an_error_raised_on_purpose_has_its_own_exit_code(
     assert capsys.readouterr().err == "meritree: say what\n"
 
 
-def test_a_reader_that_goes_away_causes_no_noise() -> None:
-    code = "from meritree.cli.app import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "systems", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        noise = process.stderr.read()
-    assert noise == b""
-
-
-def test_completion_can_be_shown_for_bash(meritree: Started) -> None:
-    environment = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    done = meritree("--show-completion", "bash", **environment)
-    assert done.returncode == 0
-    assert "_MERITREE_COMPLETE" in done.stdout
-
-
 # ---- systems, doctor, bench, show ---------------------------------------------------
 
 

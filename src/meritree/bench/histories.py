@@ -271,7 +271,7 @@ def mine(arguments: argparse.Namespace) -> list[Case]:
 
 def main(argv: Sequence[str]) -> int:
     """The command line of this benchmark."""
-    arguments = _parser().parse_args(list(argv))
+    arguments = parser().parse_args(list(argv))
     if arguments.repo:
         mine(arguments)
     cases = [c for c in load_cases(arguments.cases) if arguments.part in ("all", c.part)]
@@ -321,9 +321,10 @@ def _print_table(rows: Iterable[tuple[str, Any]]) -> None:
         print(f"{name.replace('_', ' '):32} {value}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meritree bench histories", description=__doc__)
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    made = argparse.ArgumentParser(prog="meritree bench histories", description=__doc__)
+    add = made.add_argument
     add("--cases", type=Path, required=True, metavar="FILE", help="the list of cases (JSON)")
     add("--repo", type=Path, action="append", default=[], help="mine this repository; repeatable")
     add("--out", type=Path, help="run fix on the cases and write the results here")
@@ -340,5 +341,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--strategy", default=DEFAULT_STRATEGY, help=f"search strategy ({DEFAULT_STRATEGY})")
     add("--reach", action="store_true", help="only say at which place the fixes would be tried")
     add("--seeds", type=int, default=1, help="runs of every case (1)")
-    add_engine_options(parser)
-    return parser
+    add_engine_options(made)
+    return made

@@ -104,8 +104,9 @@ def load_cases(path: Path) -> list[Case]:
             for row in rows
         ]
     except (OSError, ValueError, TypeError, KeyError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise BadInput(
-            f"{path} is not a list of cases ({error}); make one with "
+            f"{path} is not a list of cases ({why}); make one with "
             "`meritree bench histories --repo PATH --cases FILE`"
         ) from error
 

@@ -150,7 +150,9 @@ def select(names: Sequence[str], table: Iterable[Package]) -> tuple[Package, ...
     known = {package.name for package in packages}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise BadInput(f"no package {unknown[0]!r} in the benchmark; choose from {sorted(known)}")
+        raise BadInput(
+            f"no package {unknown[0]!r} in the benchmark; choose from {', '.join(sorted(known))}"
+        )
     return tuple(package for package in packages if not names or package.name in names)
 
 

@@ -224,7 +224,7 @@ def validate(data: Path, names: Sequence[str]) -> dict[str, int]:
 
 def main(argv: Sequence[str]) -> int:
     """The command line of this benchmark."""
-    arguments = _parser().parse_args(list(argv))
+    arguments = parser().parse_args(list(argv))
     names = programs(arguments.data)
     if arguments.validate:
         print(json.dumps(validate(arguments.data, names), indent=1))
@@ -258,14 +258,15 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meritree bench quixbugs", description=__doc__)
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    made = argparse.ArgumentParser(prog="meritree bench quixbugs", description=__doc__)
+    add = made.add_argument
     add("--data", type=Path, required=True, metavar="PATH", help="a QuixBugs checkout")
     add("--out", type=Path, default=Path("quixbugs-runs"), help="results (quixbugs-runs)")
     add("--seeds", type=int, default=5, help="runs of every program (5)")
     add("--strategy", default=DEFAULT_STRATEGY, help=f"search strategy ({DEFAULT_STRATEGY})")
     add("--budget-seconds", type=float, default=240.0, help="seconds of search a run (240)")
-    add_engine_options(parser)
+    add_engine_options(made)
     add("--validate", action="store_true", help="only check the input generators")
-    return parser
+    return made

@@ -203,24 +203,31 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    made = argparse.ArgumentParser(prog="meritree bench repair", description=__doc__)
+    default, add = RepairBench(), made.add_argument
+    add("--packages", default="", help="comma-separated names (default: all)")
+    add("--faults", type=int, help="one-slip faults a package (default 4)")
+    add("--seeds", type=int, help="search seeds (default 10)")
+    add("--budget-tests", type=int, help="evaluations a search (default 1000)")
+    add("--strategies", default="", help="comma-separated names (default: all)")
+    add("--ablations", action="store_true", help="reference without each part")
+    add("--reference", default=default.reference, help="of paired differences")
+    add("--list-seed", type=int, default=1, help="seed of the faults drawn")
+    add("--workers", type=int, default=1, help="packages prepared at once")
+    add("--data", type=Path, help="folder with source distributions")
+    add("--tasks", type=Path, help="an existing task list")
+    add("--smoke", action="store_true", help="bundled sample only, offline")
+    add("--out", type=Path, default=default.out, help="folder for the results")
+    return made
+
+
 def parse(arguments: Sequence[str]) -> RepairBench:
     """Options to a `RepairBench`; ``--smoke`` is a few minutes' work cut to under one."""
-    parser = argparse.ArgumentParser(prog="meritree bench repair", description=__doc__)
-    default = RepairBench()
-    parser.add_argument("--packages", default="", help="comma-separated names (default: all)")
-    parser.add_argument("--faults", type=int, help="one-slip faults a package (default 4)")
-    parser.add_argument("--seeds", type=int, help="search seeds (default 10)")
-    parser.add_argument("--budget-tests", type=int, help="evaluations a search (default 1000)")
-    parser.add_argument("--strategies", default="", help="comma-separated names (default: all)")
-    parser.add_argument("--ablations", action="store_true", help="reference without each part")
-    parser.add_argument("--reference", default=default.reference, help="of paired differences")
-    parser.add_argument("--list-seed", type=int, default=1, help="seed of the faults drawn")
-    parser.add_argument("--workers", type=int, default=1, help="packages prepared at once")
-    parser.add_argument("--data", type=Path, help="folder with source distributions")
-    parser.add_argument("--tasks", type=Path, help="an existing task list")
-    parser.add_argument("--smoke", action="store_true", help="bundled sample only, offline")
-    parser.add_argument("--out", type=Path, default=default.out, help="folder for the results")
-    given = parser.parse_args(list(arguments))
+    default, given = RepairBench(), parser().parse_args(list(arguments))
+    if given.data is not None and not given.data.is_dir():
+        raise BadInput(f"--data {given.data}: no such folder; give one with source distributions")
     small = given.smoke
     strategies = _names(given.strategies) or (("linear", "best-first") if small else STRATEGIES)
     return RepairBench(

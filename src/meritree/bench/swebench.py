@@ -52,7 +52,7 @@ _UNOFFICIAL = "offline judge (not the official one)"
 
 def main(argv: Sequence[str]) -> int:
     """The command line of this benchmark."""
-    arguments = _parser().parse_args(list(argv))
+    arguments = parser().parse_args(list(argv))
     ids = [one for part in arguments.instances for one in part.split(",") if one]
     instances = chosen(load_instances(arguments.data), ids, arguments.limit)
     engine = make_engine(arguments.engine, arguments.workers, arguments.ray_address)
@@ -323,10 +323,11 @@ def _file(path: Path | None, option: str) -> Path | None:
     return None if path is None else path.expanduser().absolute()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meritree bench swebench", description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    made = argparse.ArgumentParser(prog="meritree bench swebench", description=__doc__)
     usual = FixOptions(Path())
-    add = parser.add_argument
+    add = made.add_argument
     add("--data", type=Path, required=True, metavar="FILE", help="instances: parquet, json, jsonl")
     add("--repos", type=Path, required=True, metavar="DIR", help="clones: owner__name, owner/name")
     add("--out", type=Path, metavar="DIR", help="predictions, trajectories, runs; continued")
@@ -354,5 +355,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--budget-tokens", type=int, default=DEFAULT_TOKENS, metavar="N", help="of each")
     add("--seed", type=int, default=0, metavar="N")
     add("--sandbox", default="auto", metavar="KIND")
-    add_engine_options(parser)
-    return parser
+    add_engine_options(made)
+    return made

@@ -195,7 +195,11 @@ def load(path: Path) -> tuple[Task, ...]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: no readable task list ({error})") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(
+            f"{path}: no readable task list ({why}); `meritree bench repair --out DIR` writes one, "
+            "DIR/tasks.json"
+        ) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise BadInput(f"{path}: not a task list of format {FORMAT}")
     return tuple(Task.from_json(task) for task in document["tasks"])

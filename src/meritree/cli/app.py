@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -31,6 +31,7 @@ from meritree.cli.session import (
     report_meritree_error,
 )
 from meritree.cli.show import show
+from meritree.cli.streams import finish, outlive_readers
 from meritree.cli.study import study
 from meritree.cli.systems import systems
 from meritree.cli.view import view
@@ -99,11 +100,35 @@ def run(arguments: Sequence[str]) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "meritree"
-    said = error.format_message().rstrip(".")
+    said = _refused_value(error) or error.format_message().rstrip(".")
     said = said if not said or said.endswith("?") else f"{said}."
     return f"{said} `{where} --help` shows what there is.".lstrip()
 
 
+def _refused_value(error: typer.TyperException) -> str:
+    """Option, value and what is wrong with it, where a validator of Typer's says so."""
+    found: list[Any] = getattr(error.__cause__, "errors", list)()
+    parameter = getattr(error, "param", None)
+    if not found or parameter is None:
+        return ""
+    first = found[0]
+    limits = first.get("ctx", {})
+    wrong = {
+        "int_parsing": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_parsing": "must be a number",
+        "greater_than_equal": f"must be at least {limits.get('ge')}",
+        "less_than_equal": f"must be at most {limits.get('le')}",
+    }.get(first["type"])
+    name = next((one for one in parameter.opts if one.startswith("--")), parameter.opts[0])
+    return f"{name} {first['input']}: {wrong}" if wrong else ""
+
+
 def main() -> NoReturn:
     """Entry point of the `meritree` program."""
-    sys.exit(run(sys.argv[1:]))
+    outlive_readers()
+    try:
+        code = run(sys.argv[1:])
+    except SystemExit as leaving:  # of a benchmark's own options
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    sys.exit(finish(code))

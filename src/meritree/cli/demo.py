@@ -45,7 +45,11 @@ def demo(
     context.obj.json = bool(json)
     if model not in ("", "local"):
         raise BadInput(f"--model {model}: the demo knows local; `meritree fix` takes any model")
+    if seed < 0:
+        raise BadInput(f"--seed {seed}: must be at least 0")
     folder = read_out(out)
+    if folder is not None and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()))):
+        raise BadInput(f"--out {folder} is not empty; give a new or empty folder")
     repo = unpack()
     options = FixOptions(
         repo=repo,

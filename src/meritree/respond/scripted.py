@@ -100,7 +100,8 @@ class ScriptedModel:
         try:
             lines = path.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"script {path} cannot be read: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else error
+            raise BadInput(f"script {path} cannot be read: {why}") from None
         script = [_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
         if not script:
             raise BadInput(f'script {path} is empty; write one {{"text": "..."}} a line')

@@ -182,6 +182,11 @@ def make_engine(name: str, workers: int, address: str | None = None) -> Engine:
     """
     if workers < 1:
         raise BadInput(f"--workers {workers}: at least one process must work")
+    if address is not None and name != "ray":
+        raise BadInput(
+            f"--ray-address {address}: nothing is sent there by --engine {name}; add --engine ray, "
+            "or leave it out"
+        )
     if name == "local":
         return Here() if workers == 1 else Processes(workers)
     if name == "ray":

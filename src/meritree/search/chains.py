@@ -17,6 +17,7 @@ from meritree.search.scheduling import Scheduler
 from meritree.search.selectors import BestFirst
 from meritree.search.tree import Node, Tree
 from meritree.search.widening import Widening
+from meritree.value.sums import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,6 @@ def stands_out(value: float, ascending: Sequence[float], margin: float) -> bool:
     if gap < margin:
         return False
     above = [one - median for one in ascending if one >= median]
-    squares = sum(one * one for one in above) - gap * gap
+    squares = in_order(one * one for one in above) - gap * gap
     noise = math.sqrt(max(0.0, squares) / max(1, len(above) - 1))
     return gap > noise * (1.0 + math.sqrt(2.0 * math.log(max(2, n))))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from meritree.search.features import SweFeatures, similarity
 from meritree.search.tree import Node, Tree
+from meritree.value.sums import in_order
 
 _AT_ONCE = 8  # similarities between two looks at the frontier, measured to be fastest
 
@@ -38,7 +39,7 @@ class _Known:
         if not self.likeness[place]:
             return False
         self.likeness[place] = 0.0
-        self.total = sum(self.likeness)
+        self.total = in_order(self.likeness)
         return True
 
 
@@ -105,7 +106,7 @@ class Diversity:
             if not left:
                 break
         known.missing = left
-        known.total = sum(likeness)
+        known.total = in_order(likeness)
         return left != 0
 
     def forget(self, node: Node) -> None:

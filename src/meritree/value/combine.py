@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from meritree.errors import BadInput
+from meritree.value.sums import in_order
 
 Value: TypeAlias = Any
 """A number, or an array of any library; arguments of one call broadcast by that library's rules."""
@@ -38,10 +39,10 @@ def weighted_mean(values: Sequence[Value], weights: Sequence[Value]) -> Value:
         _finite("weighted_mean", f"values[{position}]", value)
     for position, weight in enumerate(weights):
         _finite("weighted_mean", f"weights[{position}]", weight, at_least=0.0)
-    total = sum(weights)
+    total = in_order(weights)
     if _is_number(total) and not total > 0.0:
         raise BadInput("weighted_mean: the weights sum to 0; give one value a weight above 0")
-    return sum(w * v for w, v in zip(weights, values, strict=True)) / total
+    return in_order(w * v for w, v in zip(weights, values, strict=True)) / total
 
 
 def product(values: Sequence[Value]) -> Value:

@@ -121,6 +121,10 @@ def serve(
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     try:
         return Viewer(root, host, port, token)
+    except socket.gaierror:
+        raise BadInput(
+            f"--host {host}: no such address; give one of this machine, such as 127.0.0.1"
+        ) from None
     except (OSError, OverflowError) as error:
         raise BadInput(f"cannot listen on {host} port {port}: {error}; try --port 0") from error
 

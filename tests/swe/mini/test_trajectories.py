@@ -131,7 +131,7 @@ def test_every_version_of_the_format_is_read(tmp_path: Path) -> None:
         ("[" * 100_000, "no readable trajectory"),
         ("3", "is no trajectory of mini-swe-agent"),
         ('{"messages": [3]}', "is no trajectory of mini-swe-agent"),
-        (None, "no readable trajectory"),
+        (None, "cannot be read: No such file"),
     ],
 )
 def test_files_that_are_no_trajectory_are_told(

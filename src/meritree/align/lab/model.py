@@ -73,7 +73,7 @@ def llama(task: Task, seed: int = 0, size: str = "tiny") -> Module:
         BadInput: an unknown size.
     """
     if size not in SIZES:
-        raise BadInput(f"size {size!r}; there are {', '.join(SIZES)}")
+        raise BadInput(f"--size {size}: there are {', '.join(SIZES)}")
     package = transformers()
     config = package.LlamaConfig(
         vocab_size=len(Vocabulary(task).words),

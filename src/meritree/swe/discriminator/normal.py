@@ -81,8 +81,9 @@ def _code(line: str, path: str) -> str:
     stripped = line.strip()
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(stripped + "\n").readline))
-    except (tokenize.TokenError, SyntaxError):
-        words = stripped  # part of a string or bracket that goes on
+    except (tokenize.TokenError, SyntaxError, UnicodeEncodeError):
+        # Part of a string or bracket that goes on, or characters that no file can hold (3.12).
+        words = stripped
     else:
         words = " ".join(
             t.string for t in tokens if t.string.strip() and t.type != tokenize.COMMENT

@@ -63,7 +63,12 @@ def read_trajectory(path: Path) -> Trajectory:
         if path.stat().st_size > _LARGEST:
             raise BadInput(f"{path} is larger than {_LARGEST} bytes, too large for a trajectory")
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read: {error.strerror}; give a trajectory of mini-swe-agent "
+            "(.traj.json)"
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is no readable trajectory: {error}") from None
     messages = document if isinstance(document, list) else None
     info: Mapping[str, Any] = {}

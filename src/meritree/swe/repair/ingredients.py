@@ -155,7 +155,7 @@ def _count_tokens(segment: str, counts: dict[str, Counter[str]]) -> None:
             elif token.type == tokenize.STRING and len(token.string) < 60:
                 counts["strings"][token.string] += 1
             previous = token.string
-    except (tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError, UnicodeEncodeError):
         return  # what was read up to the fault counts
 
 
