@@ -35,7 +35,6 @@ WHOLE, LATE, COST = "return while learning", "return in the last fifth", "CPU s 
 RATE, GAMMA, WORLDS, BATCH, WINDOWS = 5e-4, 0.99, 16, 64, 20
 LOW, HIGH = -1.0, 15.0  # support of the heads that have one
 STEPS, SEEDS = 100_000, 5
-MEASURED = ("Breakout",)  # games of the stored results
 
 
 def parts(name: str, actions: int) -> dict[str, Any]:
@@ -262,8 +261,18 @@ def draw(rows: Rows, figure: Figure) -> str:
     )
 
 
-def further(system: str, than: str = DQN, *, about: str, others: tuple[str, ...] = ()) -> Further:
-    """The scale ``minatar`` of a study: one learner against another, ``others`` beside them."""
+def further(
+    system: str,
+    than: str = DQN,
+    *,
+    about: str,
+    others: tuple[str, ...] = (),
+    games: tuple[str, ...] = GAMES,
+) -> Further:
+    """The scale ``minatar`` of a study: one learner against another, ``others`` beside them.
+
+    ``games``: those of the stored result.
+    """
     return Further(
         about=(
             f"{about} MinAtar as gymnax has it (no sticky actions, at most 1000 steps), the "
@@ -274,7 +283,7 @@ def further(system: str, than: str = DQN, *, about: str, others: tuple[str, ...]
             "seconds below it are those of reading kept runs. Games that are not in the table were "
             f"not measured; `--set games={','.join(GAMES)}` measures all."
         ),
-        scale=Scale(SEEDS, {"games": MEASURED, "steps": STEPS}),
+        scale=Scale(SEEDS, {"games": games, "steps": STEPS}),
         measure=measure_of((than, system, *others)),
         checks=tuple(
             Gain(f"{system} gains more than {than} {when}", metric, system, than)
