@@ -19,7 +19,7 @@ RESULTS: Mapping[str, tuple[str, ...]] = {
     "align": ("align",), "align_grpo": ("align-grpo",), "candidates": ("candidates",),
     "cluster": ("cluster",), "engine": ("engine-quiet", "engine"), "faults": ("faults",),
     "fit_priors": ("priors",), "fit_ranking": ("ranking",), "fit_slips": ("slips",),
-    "install": ("install",), "objectives": ("objectives",),
+    "honest_fixes": ("honest-fixes",), "install": ("install",), "objectives": ("objectives",),
     "objectives_trl": ("objectives_trl",),
     "one_test": ("one-test",), "report": ("report",), "retrieval": ("retrieval",), "rl": ("rl",),
     "rl_parts": ("rl_parts",), "rl_purejaxrl": ("rl_purejaxrl",), "soak": ("soak",),
@@ -238,6 +238,10 @@ def _slips(d: Any) -> Iterator[str]:
                f"{slips['within 1000']}")  # fmt: skip
 
 
+def _honest_fixes(d: Any) -> Iterator[str]:
+    yield f"{len(d['flagged'])} of {d['in all']} fixes by developers are flagged"
+
+
 def _install(d: Any) -> Iterator[str]:
     for row in d["rows"]:
         yield (f"{row['extra'] or 'core'}: {row['packages']} packages, {row['megabytes']} MB, "
@@ -310,7 +314,8 @@ FIGURES: Mapping[str, Any] = {
     "repair-compare/summary": _repair, "histories": _histories, "quixbugs": _quixbugs,
     "align": _trainer, "align-grpo": _trainer, "candidates": _candidates, "cluster": _cluster,
     "engine": _engine, "engine-quiet": _engine, "faults": _faults, "priors": _priors,
-    "ranking": _ranking, "slips": _slips, "install": _install, "objectives": _objectives,
+    "honest-fixes": _honest_fixes, "ranking": _ranking, "slips": _slips,
+    "install": _install, "objectives": _objectives,
     "objectives_trl": _objectives_trl, "one-test": _one_test, "report": _report,
     "retrieval": _retrieval, "rl": _rl, "rl_parts": _rl_parts, "rl_purejaxrl": _rl_purejaxrl,
     "soak": _soak,

@@ -13,6 +13,7 @@ import pytest
 
 from meritree.rl.envs import vectorise
 from meritree.rl.nets import MLP
+from meritree.rl.optimizers import flattened
 from meritree.rl.value_based.trainer import value_trainer
 from meritree.value.heads import Channels, Scalar
 
@@ -41,7 +42,7 @@ class QNetwork(nn.Module):
 
 def plain_dqn(corridor: Any, key: Any) -> tuple[Any, Any, Any]:
     """DQN with a uniform replay buffer, in one piece: (parameters, targets, losses [updates])."""
-    env, adam = vectorise(corridor, N), optax.adam(RATE)
+    env, adam = vectorise(corridor, N), flattened(optax.adam(RATE))  # the trainer joins arrays too
     keys = jax.random.split(key, 7)
     world, obs = env.reset(keys[0])
     params = _init(jax.random.split(jax.random.split(keys[5], 1)[0], 3)[0], obs[0])
