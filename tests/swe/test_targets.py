@@ -51,6 +51,21 @@ def test_of_a_few_tests_all_are_listed() -> None:
         named(["nosuch"], ["t.py::test_a", "t.py::test_b"])
 
 
+def test_a_named_test_that_passes_while_others_fail_is_not_nothing_to_fix() -> None:
+    results = {
+        "t.py::test_a": TestResult("t.py::test_a", "passed"),
+        **{f"t.py::test_{n}": TestResult(f"t.py::test_{n}", "failed") for n in "bcde"},
+    }
+    session = cast("TestSession", SimpleNamespace(collected=tuple(results), collection_errors=()))
+    baseline = Baseline(results, ())
+    with pytest.raises(BadInput) as refused:
+        choose_targets(session, baseline, FixOptions(Path("x"), failing_tests=("test_a",)), ())
+    assert str(refused.value) == (
+        "--failing: 1 named test passes already; failing now: t.py::test_b, t.py::test_c, "
+        "t.py::test_d and 1 more; name one of these, or leave --failing out"
+    )
+
+
 def test_a_test_that_hangs_by_itself_is_left_out_by_name() -> None:
     hangs = TestResult(
         "t.py::test_loop", "timeout", message="10 s", frames=(Frame("t.py", 9, "test_loop"),)

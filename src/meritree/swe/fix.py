@@ -331,14 +331,23 @@ class Run:
             status = "not-found"
             message = (
                 f"no patch found in {search.evaluations} candidate evaluations "
-                f"({search.stopped_because}); try a larger --budget-tests, another --seed or "
-                "--strategy, or name the failing test with --failing"
+                f"({search.stopped_because}); {self._advice(search)}"
             )
         result = self._base(status, message)
         if self.fruitless:
             note = f"more budget changed nothing: {search.stopped_because}"
             result = replace(result, warnings=(*result.warnings, note))
         return replace(result, candidates=candidates, tests_after=after)
+
+    def _advice(self, search: Search) -> str:
+        most, several = self.options.budget_tests, self.prepared and len(self.prepared.targets) > 1
+        one = ", or repair one failing test after the other with --failing" if several else ""
+        if search.evaluations < most:
+            return f"try another --seed or --strategy{one}"
+        return (
+            f"`meritree resume {self.folder.root} --budget-tests {2 * most}` goes on from here; or "
+            f"try another --seed or --strategy{one}"
+        )
 
     def _verified(self, candidates: Sequence[Candidate], targets: int) -> str:
         more = sum(c.verified for c in candidates[1:])

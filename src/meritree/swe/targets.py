@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from meritree.errors import BadInput
 from meritree.swe.result import FixOptions, Status, TestOutcome
 from meritree.swe.testing import Baseline, TestResult, TestSession
+from meritree.swe.wording import counted
 
 
 class Ended(Exception):
@@ -51,7 +52,14 @@ def choose_targets(
         flaky = [t for t in wanted if t in baseline.flaky or t in baseline.unstable]
         if flaky and not any(t in failing for t in wanted):
             raise BadInput(_flaky(flaky))
-        failing = tuple(t for t in failing if t in wanted)
+        others, failing = failing, tuple(t for t in failing if t in wanted)
+        if others and not failing and not options.issue:
+            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            raise BadInput(
+                f"--failing: {counted(len(wanted), 'named test passes', 'named tests pass')} "
+                f"already; failing now: {', '.join(others[:3])}{more}; name one of these, or leave "
+                "--failing out"
+            )
     elif not failing and baseline.flaky:
         raise BadInput(_flaky(baseline.flaky))
     if not failing and session.collection_errors:

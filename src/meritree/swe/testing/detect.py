@@ -119,7 +119,7 @@ def detect_command(root: Path) -> TestCommand:
     files = list(test_files_of(root))
     if not configured and not files and not list(root.glob("**/conftest.py")):
         raise BadInput(
-            f"no tests found in {root}: no pytest configuration, no test_*.py or *_test.py; "
+            "no tests found: there is no pytest configuration, no test_*.py and no *_test.py; "
             "give the test command with --test"
         )
     if not configured and files and all(_is_unittest(f) for f in files):
