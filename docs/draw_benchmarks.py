@@ -163,8 +163,10 @@ def _histories(d: Any) -> Iterator[str]:
         yield (f"{name.replace('_', ' ')}: {one['plausible']} of {one['runs']} plausible "
                f"[{low}, {high}], {one['right']} right first, "
                f"{one['any right among the verified']} right among the verified")  # fmt: skip
-    later = d["second validation list, unfinished"]
-    yield f"second validation list, unfinished: {later['plausible']} of {later['runs']} plausible"
+    later = d["second validation list"]
+    low, high = later["plausible_interval"]
+    yield (f"second validation list: {later['plausible']} of {later['runs']} plausible "
+           f"[{low}, {high}], {later['right when read']} right when read")  # fmt: skip
 
 
 def _quixbugs(d: Any) -> Iterator[str]:
