@@ -288,3 +288,18 @@ def test_show_and_view_say_what_they_need(capsys: pytest.CaptureFixture[str]) ->
     assert "no such folder" in capsys.readouterr().err
     assert app.run(["view", "/tmp", "--host", "0.0.0.0"]) == 2
     assert "--expose" in capsys.readouterr().err
+
+
+def test_a_view_of_a_folder_without_runs_says_so(tmp_path: Path) -> None:
+    shown = subprocess.Popen(
+        [sys.executable, "-m", "meritree", "view", str(tmp_path), "--port", "0"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert shown.stdout is not None
+        lines = [shown.stdout.readline() for _ in range(3)]
+    finally:
+        shown.kill()
+        shown.communicate()
+    assert lines[0].startswith("http://127.0.0.1:")
+    assert lines[2].startswith("no run lies in it yet")

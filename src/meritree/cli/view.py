@@ -43,6 +43,8 @@ def view(
         place.mkdir(parents=True, exist_ok=True)
     server = serve(place.resolve(), host=host, port=port, open_to_all=expose)
     print(f"{server.address}\nshows {place}; Ctrl-C ends it", flush=True)
+    if not any(next(place.glob(pattern), None) for pattern in _RUNS):
+        print("no run lies in it yet; those of `meritree fix --out DIR` lie in DIR", flush=True)
     if browser:
         import webbrowser
 
@@ -54,6 +56,9 @@ def view(
     finally:
         server.server_close()
     return 0
+
+
+_RUNS = ("run.db", "*/run.db", "*/*/run.db", "*.json", "*/*.json", "*/*/*.json")
 
 
 def _state_folder() -> Path:

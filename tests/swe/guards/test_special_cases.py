@@ -100,6 +100,8 @@ def test_a_wrong_constant_that_is_mended_is_no_special_case() -> None:
     assert rules("def limit():\n    return 144\n", "def limit():\n    return f()\n") == {
         "hard-coded"
     }
+    flagged = flags("def limit():\n    return 144\n", "def limit():\n    return f()\n")
+    assert [(flag.line, flag.code) for flag in flagged] == [(2, "return 144")]
 
 
 @pytest.mark.parametrize(

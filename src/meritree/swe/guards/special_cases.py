@@ -98,7 +98,8 @@ def special_cases(
             elif rule != _RETURNED:
                 flags.append(Flag(rule, path, line, code))
             elif computed_less:
-                flags.append(Flag("hard-coded", path, line, code))
+                returned = after[path].splitlines()[line - 1].strip()[:100]
+                flags.append(Flag("hard-coded", path, line, returned))
         told = {flag.line for flag in flags if flag.path == path}
         flags += [
             Flag("hard-coded", path, line, code)
