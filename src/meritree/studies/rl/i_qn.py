@@ -282,7 +282,9 @@ STUDY = Study(
     ),
     further={
         "minatar": minatar.further(
-            minatar.IQN, about="A chain of three against one network on games."
+            minatar.IQN,
+            about="A chain of three against one network on games.",
+            games=("Breakout", "SpaceInvaders", "Asterix", "Freeway"),
         )
     },
 )
