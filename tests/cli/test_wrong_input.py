@@ -94,7 +94,7 @@ def test_it_is_refused_by_name_with_a_way_out(
     line: str, said: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if line.startswith("bench"):
-        pytest.importorskip("matplotlib")
+        pytest.importorskip("matplotlib", reason="the extra bench is not installed")
     before = sorted(place.rglob("*"))
     assert app.run(line.split()) == 2
     captured = capsys.readouterr()

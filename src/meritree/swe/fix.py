@@ -159,6 +159,7 @@ class Run:
             self.journal.append(SET_ASIDE, {"keys": fallen, "seconds_so_far": self._seconds()})
             self._say(Progress("search", "no patch holds: searching on"))
             self._go_on(search, [], fallen)
+            self.fruitless = self.fruitless and lengthens_nothing(events, search)
         if not isinstance(search, CodeSearch):
             candidates = with_steps(candidates, search)
         return self._answer(search, candidates, after)
@@ -342,12 +343,14 @@ class Run:
     def _advice(self, search: Search) -> str:
         most, several = self.options.budget_tests, self.prepared and len(self.prepared.targets) > 1
         one = ", or repair one failing test after the other with --failing" if several else ""
-        if search.evaluations < most:
-            return f"try another --seed or --strategy{one}"
-        return (
-            f"`meritree resume {self.folder.root} --budget-tests {2 * most}` goes on from here; or "
-            f"try another --seed or --strategy{one}"
-        )
+        other = f"try another --seed or --strategy{one}"
+        if search.evaluations >= most:
+            more = f"--budget-tests {2 * most}"
+        elif self._seconds_left() <= 0:
+            more = f"--budget-seconds {2 * self.options.budget_seconds:g}"
+        else:
+            return other
+        return f"`meritree resume {self.folder.root} {more}` goes on from here; or {other}"
 
     def _verified(self, candidates: Sequence[Candidate], targets: int) -> str:
         more = sum(c.verified for c in candidates[1:])

@@ -21,10 +21,10 @@ from meritree.rl.envs.env import Env, EnvSpec, VectorEnv, vectorise
 from meritree.rl.nets import MLP, network
 from meritree.rl.trainer import Trainer
 from meritree.rl.value_based.bootstrap import Bootstrap, greedy
-from meritree.rl.value_based.chain import Members, TargetChain
+from meritree.rl.value_based.chain import TargetChain
 from meritree.rl.value_based.conservative import Support, among
 from meritree.rl.value_based.parts import Extra, SampleWeight, Unweighted
-from meritree.rl.value_based.update import Learned, Learning, over_members, update
+from meritree.rl.value_based.update import Learned, Learning, fresh, scores, update
 from meritree.value.heads import Scalar, ValueHead
 from meritree.value.transforms import RewardTransform, Step
 
@@ -139,7 +139,7 @@ def offline_trainer(
     rounds = max(1, math.ceil(updates / windows))
 
     def act(state: OfflineState, key: Key, obs: Array, ctx: Array | None) -> Array:
-        score = jnp.mean(_scores(parts, state.learned.members.online, obs, ctx), axis=0)
+        score = jnp.mean(scores(parts, state.learned.members.online, obs, ctx), axis=0)
         if support is not None:
             score = jnp.where(support(obs, ctx), score, -jnp.inf)
         return jnp.argmax(score, axis=-1).astype(jnp.int32)
@@ -157,25 +157,9 @@ def offline_trainer(
 
 
 def _start(parts: Learning, actions: int, data: Step, key: Key) -> OfflineState:
-    one = jax.tree.map(lambda leaf: leaf[:1], data)
-
-    def new(key: Key) -> Any:
-        inner, outer, weighing = jax.random.split(key, 3)
-        params = {"net": parts.network.init(inner, one.obs[0], None)}
-        if parts.extra is not None:
-            features, _ = parts.network.apply(params["net"], one.obs, None)
-            params["extra"] = parts.extra.init(outer, features[0], actions)
-        return params, parts.optimizer.init(params), parts.weight.init(weighing, one)
-
     key, making = jax.random.split(key)
-    keys = jax.random.split(making, parts.chain.K)
-    if parts.chain.chained:
-        keys = jnp.broadcast_to(keys[:1], keys.shape)  # one network, several Bellman steps apart
-    params, optimizer, weights = jax.tree.map(
-        lambda *leaves: jnp.stack(leaves), *[new(keys[k]) for k in range(parts.chain.K)]
-    )
-    members = Members.new(parts.chain, params, optimizer)
-    return OfflineState(key, Learned(members, weights, jnp.zeros((), jnp.int32)))
+    one = jax.tree.map(lambda leaf: leaf[:1], data)
+    return OfflineState(key, fresh(parts, making, one, actions))
 
 
 def _window(
@@ -191,16 +175,6 @@ def _window(
 
     state, log = jax.lax.scan(one, state, length=rounds)
     rows = jnp.arange(min(batch, len(data.last)))
-    score = _scores(parts, state.learned.members.online, data.obs[rows], None)
+    score = scores(parts, state.learned.members.online, data.obs[rows], None)
     means = jax.tree.map(jnp.mean, log)
     return state, means | {"value": jnp.mean(jnp.max(score, axis=-1))}
-
-
-def _scores(parts: Learning, online: Any, obs: Array, ctx: Array | None) -> Array:
-    """[K, B, A] of all members."""
-
-    def one(params: Any) -> Array:
-        _, raw = parts.network.apply(params["net"], obs, ctx)
-        return parts.head.score(parts.head.value(raw), ctx)
-
-    return over_members(one, parts.chain.K)(online)

@@ -28,10 +28,10 @@ from meritree.rl.value_based import act as acts
 from meritree.rl.value_based import bootstrap as bootstraps
 from meritree.rl.value_based.act import ActRule
 from meritree.rl.value_based.bootstrap import Bootstrap
-from meritree.rl.value_based.chain import Members, TargetChain
+from meritree.rl.value_based.chain import TargetChain
 from meritree.rl.value_based.data import Data, Uniform, fold
 from meritree.rl.value_based.parts import Extra, SampleWeight, Unweighted
-from meritree.rl.value_based.update import Learned, Learning, over_members, update
+from meritree.rl.value_based.update import Learned, Learning, fresh, scores, update
 from meritree.value.contexts import Context, relabel
 from meritree.value.heads import Scalar, ValueHead
 from meritree.value.transforms import RewardTransform, Step, stateless
@@ -191,7 +191,8 @@ def _start(plan: _Plan, key: Key, warmup: int) -> ValueState:
         keys[2], jnp.zeros((), jnp.int32), world, obs, ctx,
         jax.random.randint(keys[3], (n,), 0, members),
         tuple(each.init(keys[4]) for each in plan.rewards),
-        plan.data.init(example), _networks(plan, keys[5], example), Episodes.new(n),
+        plan.data.init(example), fresh(plan.learning, keys[5], example, spec.actions),
+        Episodes.new(n),
     )  # fmt: skip
 
     def lived(state: ValueState, _: None) -> tuple[ValueState, None]:
@@ -200,35 +201,13 @@ def _start(plan: _Plan, key: Key, warmup: int) -> ValueState:
     return jax.lax.scan(lived, state, length=warmup)[0]
 
 
-def _networks(plan: _Plan, key: Key, example: Step) -> Learned:
-    learning, count = plan.learning, plan.learning.chain.K
-    one = jax.tree.map(lambda leaf: leaf[:1], example)
-
-    def new(key: Key) -> Any:
-        inner, outer, weighing = jax.random.split(key, 3)
-        first_ctx = None if one.ctx is None else one.ctx[0]
-        params = {"net": learning.network.init(inner, one.obs[0], first_ctx)}
-        if learning.extra is not None:
-            features, _ = learning.network.apply(params["net"], one.obs, one.ctx)
-            params["extra"] = learning.extra.init(outer, features[0], plan.env.spec.actions)
-        weights = learning.weight.init(weighing, example)
-        return params, learning.optimizer.init(params), weights
-
-    keys = jax.random.split(key, count)
-    if count > 1 and learning.chain.chained:
-        keys = jnp.broadcast_to(keys[:1], keys.shape)  # one network, several Bellman steps apart
-    params, optimizer, weights = jax.tree.map(
-        lambda *leaves: jnp.stack(leaves), *[new(keys[k]) for k in range(count)]
-    )
-    members = Members.new(learning.chain, params, optimizer)
-    return Learned(members, weights, jnp.zeros((), jnp.int32))
-
-
 def _live(plan: _Plan, state: ValueState) -> tuple[ValueState, dict[str, Array]]:
     """One step of all worlds, stored."""
     key, choosing, going, renewing, following = jax.random.split(state.key, 5)
     members, gamma = plan.learning.chain.K, plan.gamma
-    score = _scores(plan, state.learned.members.online, state.obs, state.ctx)
+    score = scores(
+        plan.learning, state.learned.members.online, state.obs, state.ctx, plan.act_score
+    )
     action = plan.act(choosing, score, state.member, state.steps).astype(jnp.int32)
     world, out = spread(plan.mesh, plan.env.step(going, state.world, action))
     last = out.terminated | out.truncated
@@ -305,19 +284,9 @@ def _window(plan: _Plan, state: ValueState, rounds: int) -> tuple[ValueState, di
     }
 
 
-def _scores(plan: _Plan, online: Any, obs: Array, ctx: Array | None) -> Array:
-    """[K, B, A] of all members."""
-
-    def one(params: Any) -> Array:
-        _, raw = plan.learning.network.apply(params["net"], obs, ctx)
-        return plan.act_score(plan.learning.head.value(raw), ctx)
-
-    return over_members(one, plan.learning.chain.K)(online)
-
-
 def _best(plan: _Plan, state: ValueState, obs: Array, ctx: Array | None) -> Array:
     """Greedy in the mean of the members' scores."""
-    score = _scores(plan, state.learned.members.online, obs, ctx)
+    score = scores(plan.learning, state.learned.members.online, obs, ctx, plan.act_score)
     return jnp.argmax(jnp.mean(score, axis=0), axis=-1).astype(jnp.int32)
 
 

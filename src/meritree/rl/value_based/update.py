@@ -53,6 +53,53 @@ def over_members(function: Callable[..., Any], count: int) -> Callable[..., Any]
     return single
 
 
+def fresh(parts: Learning, key: Key, example: Step, actions: int) -> Learned:
+    """Members before their first update.
+
+    Args:
+        parts: what updates are made of.
+        key: random key.
+        example: transitions ``[N, ...]`` whose shapes (and contexts) count.
+        actions: how many there are.
+    """
+    one, count = jax.tree.map(lambda leaf: leaf[:1], example), parts.chain.K
+
+    def new(key: Key) -> Any:
+        inner, outer, weighing = jax.random.split(key, 3)
+        first_ctx = None if one.ctx is None else one.ctx[0]
+        params = {"net": parts.network.init(inner, one.obs[0], first_ctx)}
+        if parts.extra is not None:
+            features, _ = parts.network.apply(params["net"], one.obs, one.ctx)
+            params["extra"] = parts.extra.init(outer, features[0], actions)
+        weights = parts.weight.init(weighing, example)
+        return params, parts.optimizer.init(params), weights
+
+    keys = jax.random.split(key, count)
+    if count > 1 and parts.chain.chained:
+        keys = jnp.broadcast_to(keys[:1], keys.shape)  # one network, several Bellman steps apart
+    params, optimizer, weights = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *[new(keys[k]) for k in range(count)]
+    )
+    return Learned(Members.new(parts.chain, params, optimizer), weights, jnp.zeros((), jnp.int32))
+
+
+def scores(
+    parts: Learning,
+    online: Any,
+    obs: Array,
+    ctx: Array | None,
+    score: Callable[[Any, Array | None], Array] | None = None,
+) -> Array:
+    """What actions are chosen by, [K, B, A] of all members; ``score`` in place of the head's."""
+    scored = score or parts.head.score
+
+    def one(params: Any) -> Array:
+        _, raw = parts.network.apply(params["net"], obs, ctx)
+        return scored(parts.head.value(raw), ctx)
+
+    return over_members(one, parts.chain.K)(online)
+
+
 def update(
     parts: Learning, learned: Learned, batch: Step, reward: Array, importance: Array, key: Key
 ) -> tuple[Learned, Array, dict[str, Array]]:
