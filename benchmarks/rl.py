@@ -26,6 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from meritree.run.commit import commit
+
 HERE = Path(__file__).parent
 STEPS = {"ppo": 100_000, "dqn": 50_000, "ppo-breakout": 20_480, "dqn-breakout": 16_000}
 QUIET = {
@@ -129,13 +131,11 @@ def measured(kind: str, given: argparse.Namespace) -> dict[str, Any]:
     """One kind, with the command, commit and load of its measurement."""
     steps = dict(STEPS, **{name: int(n) for name, n in (each.split("=") for each in given.steps)})
     load = os.getloadavg()[0]
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     found = compared(kind, steps[kind], given.repeats, given.peer_python)
     return {
         "command": f"python benchmarks/rl.py --repeats {given.repeats} --kinds {kind} "
         f"--steps {kind}={steps[kind]}",
-        "commit": commit, "load": round(load, 1), **found,
+        "commit": commit(), "load": round(load, 1), **found,
     }  # fmt: skip
 
 

@@ -15,12 +15,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from meritree.run.commit import commit
 
 HERE = Path(__file__).parent
 QUIET = {
@@ -216,12 +217,10 @@ def main() -> None:
     document = json.loads(given.out.read_text("utf-8")) if given.out.is_file() else {}
     for name in given.only.split(","):
         load = os.getloadavg()[0]
-        git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
         found = MEASURES[name](given.rounds)
         document[name] = {
             "command": f"python benchmarks/rl_parts.py --only {name} --rounds {given.rounds}",
-            "commit": commit, "load": round(load, 1),
+            "commit": commit(), "load": round(load, 1),
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
             "versions": {each: version(each) for each in ("jax", "flax", "optax", "gymnax")},
             "results": found,

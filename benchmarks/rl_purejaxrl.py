@@ -27,6 +27,8 @@ from typing import Any
 
 from rl import QUIET
 
+from meritree.run.commit import commit
+
 HERE = Path(__file__).parent
 ROLLOUT = 128
 OLD_STEP = "obs, state, reward, done, info = self._env.step("
@@ -123,8 +125,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.update(QUIET)
     load = os.getloadavg()[0]
-    commits = [_git(HERE, "describe", "--always", "--dirty")]
-    commits.append(given.commit or _git(given.source, "rev-parse", "HEAD"))
+    theirs = given.commit or _head(given.source)
     with tempfile.TemporaryDirectory() as folder:
         patched(given.source, Path(folder))
         sys.path.insert(0, folder)
@@ -135,8 +136,8 @@ def main() -> None:
     document = {
         "command": f"python benchmarks/rl_purejaxrl.py purejaxrl --repeats {given.repeats} "
         f"--worlds {given.worlds} --steps {given.steps}",
-        "commit": commits[0], "load": round(load, 1),
-        "theirs": f"github.com/luchris429/purejaxrl at {commits[1]}, purejaxrl/ppo.py",
+        "commit": commit(), "load": round(load, 1),
+        "theirs": f"github.com/luchris429/purejaxrl at {theirs}, purejaxrl/ppo.py",
         "patched": "imports of brax and navix left out; the six results of gymnax 1.0's step",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("jax", "flax", "optax", "gymnax", "distrax")},
@@ -149,9 +150,9 @@ def main() -> None:
     print(f"load {load:.1f} at the start; written to {given.out}")
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _head(folder: Path) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+        ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
     return done.stdout.strip()
 
