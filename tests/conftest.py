@@ -20,9 +20,9 @@ os.environ["MERITREE_OFFLINE"] = "1"
 guard()
 
 # The same examples in every run: a failure repeats, and a green run stays green. To look for new
-# ones: HYPOTHESIS_PROFILE=explore pytest.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("explore", derandomize=False, max_examples=1000)
+# ones: HYPOTHESIS_PROFILE=explore pytest. No deadline: no test of ours is timed.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 LIBRARIES = ["numpy", "torch", "jax", "array_api_strict"]

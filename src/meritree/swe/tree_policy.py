@@ -12,6 +12,7 @@ from meritree.swe.code_search import Files, Proposed
 from meritree.swe.edits import Edit
 from meritree.swe.repair.policy import EditOutcome, RepairPolicy
 from meritree.swe.testing.types import Frame, Outcome, TestResult
+from meritree.value.sums import in_order
 
 Results = Mapping[str, TestResult]
 
@@ -93,4 +94,4 @@ def _crashed(result: TestResult, died_of: set[str]) -> bool:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    return in_order(values) / len(values) if values else 0.0

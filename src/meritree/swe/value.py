@@ -16,6 +16,7 @@ from meritree.swe.wording import counted
 from meritree.value.attribution import shapley
 from meritree.value.combine import gate, weighted_mean
 from meritree.value.estimate import Cost, Estimate
+from meritree.value.sums import in_order
 
 CHANNELS = ("targets", "near", "changed", "kept", "clean", "suspicion", "size", "natural", "honest")
 GATES = frozenset({"kept", "honest"})
@@ -266,7 +267,7 @@ def _targets(case: _Case) -> tuple[float, str]:
 
 def _near(case: _Case) -> tuple[float, str]:
     """Mean graded credit of the targets, and the nearest miss in words."""
-    graded = sum(1.0 if r.ok else min(1.0, max(0.0, r.graded)) for r in case.now.values())
+    graded = in_order(1.0 if r.ok else min(1.0, max(0.0, r.graded)) for r in case.now.values())
     value = graded / len(case.now)
     if not case.failing:
         return value, "every target passes"

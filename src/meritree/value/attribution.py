@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 from meritree.errors import BadInput
 from meritree.value.estimate import Estimate
 from meritree.value.hybrid import Combiner
+from meritree.value.sums import in_order
 
 Player = TypeVar("Player", bound=Hashable)
 Value = Any  # a number, or an array with one entry for each thing that is explained
@@ -181,10 +182,10 @@ def _sampled(
             order = _shuffled(players, rng)
             there, back = _gains(game, order), _gains(game, order[::-1])
             draws.append({player: 0.5 * (there[player] + back[player]) for player in players})
-    means = {player: sum(draw[player] for draw in draws) / len(draws) for player in players}
+    means = {player: in_order(draw[player] for draw in draws) / len(draws) for player in players}
     errors = {
         player: (
-            sum((draw[player] - means[player]) ** 2 for draw in draws)
+            in_order((draw[player] - means[player]) ** 2 for draw in draws)
             / (len(draws) * (len(draws) - 1))
         )
         ** 0.5

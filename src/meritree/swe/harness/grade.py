@@ -97,7 +97,10 @@ def _mappings(a: Any, b: Any, depth: int, deadline: float) -> float:
         return 1.0
     if len(keys) > _MAX_ITEMS or depth >= _MAX_DEPTH:
         return 0.2
-    total = sum(_similar(a[k], b[k], depth + 1, deadline) for k in keys if k in a and k in b)
+    total = 0.0
+    for key in keys:  # not sum(): since Python 3.12 that rounds floats otherwise
+        if key in a and key in b:
+            total += _similar(a[key], b[key], depth + 1, deadline)
     return 0.95 * total / len(keys)
 
 

@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from meritree.value.sums import in_order
+
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _COMMON = frozenset(
     ("test", "tests", "get", "set", "the", "and", "with", "not", "for", "from", "when", "should")
@@ -27,7 +29,7 @@ def name_likeness(
     rarity = Counter(word for found in words.values() for word in found)
     wanted = {word for name in tests for word in _words(name.split("[")[0])}
     sums = {
-        key: sum(1.0 / rarity[word] for word in sorted(found & wanted))
+        key: in_order(1.0 / rarity[word] for word in sorted(found & wanted))
         for key, found in words.items()
         if found & wanted
     }

@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from meritree.swe.edits import Edit, apply_splices
+from meritree.value.sums import in_order
 
 _TOKEN = re.compile(
     r"""(?P<comment>\#[^\n]*)
@@ -120,7 +121,7 @@ class TokenModel:
         if len(framed) == 2:
             return self._typical
         out = _Own(own) if own else _NOTHING
-        total = sum(
+        total = in_order(
             self._bits(a, b, c, out)
             for a, b, c in zip(framed, framed[1:], framed[2:], strict=False)
         )

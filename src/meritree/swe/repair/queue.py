@@ -15,6 +15,7 @@ from itertools import islice
 from meritree.swe.edits import Edit
 from meritree.swe.repair.learning import Learner, Site
 from meritree.swe.repair.localize import LineSuspicion
+from meritree.value.sums import in_order
 
 EditFactory = Callable[[str, str, int, str], Iterator[Edit]]
 Bias = Callable[[Edit, str], float]
@@ -150,8 +151,8 @@ class StateQueue:
                 self._add(item, _stripped(texts[item.path], item.line))
         for function in self._functions.values():
             function.settle()
-        mass = sum(line.factor for line in self._lines.values())
-        self._scale = mass * sum(w for _, w in self._weights) * _PRESENT * _MASS or 1.0
+        mass = in_order(line.factor for line in self._lines.values())
+        self._scale = mass * in_order(w for _, w in self._weights) * _PRESENT * _MASS or 1.0
 
     def _add(self, item: LineSuspicion, text: str) -> None:
         if (item.path, item.line) in self._lines:

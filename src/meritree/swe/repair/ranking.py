@@ -15,6 +15,7 @@ from types import MappingProxyType
 from meritree.errors import BadInput
 from meritree.swe.edits import Edit
 from meritree.swe.repair.patch_facts import PatchFacts, patch_facts
+from meritree.value.sums import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def rank(
 
 def score(evidence: Sequence[Feature], weights: Mapping[str, float] = WEIGHTS) -> float:
     """Sum of weight x value."""
-    return sum(weights.get(feature.name, 0.0) * feature.value for feature in evidence)
+    return in_order(weights.get(feature.name, 0.0) * feature.value for feature in evidence)
 
 
 def all_features(patches: Sequence[PlausiblePatch]) -> list[tuple[Feature, ...]]:

@@ -18,6 +18,7 @@ from meritree.respond.embedding import EmbeddingError
 from meritree.respond.errors import ModelError
 from meritree.swe.retrieval.data import Found, Place
 from meritree.swe.retrieval.pieces import Piece
+from meritree.value.sums import in_order
 
 BATCH = 64
 _MOST_CHARACTERS = 6000  # of a text: models cut longer ones, or refuse them
@@ -78,7 +79,7 @@ class Dense:
         self.complaints = ()
         asked, held = vectors[0], vectors[1:]
         scored = [
-            (sum(map(mul, asked, own)), piece.place)
+            (in_order(map(mul, asked, own)), piece.place)
             for own, piece in zip(held, pieces, strict=True)
         ]
         best = heapq.nsmallest(most, scored, key=lambda one: (-one[0], one[1]))

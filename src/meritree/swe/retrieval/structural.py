@@ -17,6 +17,7 @@ from meritree.swe.retrieval.pieces import FileIndex
 from meritree.swe.retrieval.words import STOP
 from meritree.swe.testing.types import Frame
 from meritree.swe.traceback_text import clean, match_path, mentions, parse_tracebacks, resolve
+from meritree.value.sums import in_order
 
 _QUERY = 200_000  # characters of a query that are read
 _LINE = 2000  # of one line
@@ -154,7 +155,7 @@ class _Gathered:
 
     def best(self, most: int) -> dict[Place, Found]:
         scored = [
-            (sum(worth for worth, _ in kinds.values()), self._place(spot), kinds)
+            (in_order(worth for worth, _ in kinds.values()), self._place(spot), kinds)
             for spot, kinds in self._found.items()
         ]
         first = heapq.nsmallest(most, scored, key=lambda one: (-one[0], one[1]))

@@ -39,6 +39,7 @@ from meritree.swe.repair.templates.base import (
     Site,
     Template,
 )
+from meritree.value.sums import in_order
 
 __all__ = ["TEMPLATES", "EditCatalogue", "Site", "Template", "lines", "mass", "propose"]
 
@@ -96,7 +97,7 @@ def mass(
 ) -> float:
     """Sum of the priors of all drafts of one template on one line, unchecked (an upper bound)."""
     site = Site(source, line, index, evidence)
-    return sum(draft.prior for draft in TEMPLATES[template].ordered(site))
+    return in_order(draft.prior for draft in TEMPLATES[template].ordered(site))
 
 
 def propose(
