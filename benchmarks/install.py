@@ -37,6 +37,8 @@ IMPORTS = {
     "lora": "meritree.align.prefer, peft",
     "trl": "trl",
     "ray": "ray",
+    "mini": "minisweagent.agents.default, minisweagent.models.litellm_model",
+    "docs": "mkdocs.commands.build",
 }
 REPEATS = 5
 
@@ -57,7 +59,8 @@ def measured(extra: str, wheel: Path, folder: Path) -> dict[str, Any]:
         [str(python), "-m", "pip", "list", "--format", "json"],
         check=True, env=env, capture_output=True, text=True,
     )  # fmt: skip
-    packages = {one["name"].lower() for one in json.loads(listed.stdout)} - {"pip", "setuptools"}
+    versions = {one["name"].lower(): one["version"] for one in json.loads(listed.stdout)}
+    packages = set(versions) - {"pip", "setuptools"}
     home = next(place.glob("lib/python*/site-packages"))
     files = [path for path in home.rglob("*") if path.is_file() and not _of_pip(path, home)]
     size = sum(path.stat().st_size for path in files)
@@ -67,6 +70,7 @@ def measured(extra: str, wheel: Path, folder: Path) -> dict[str, Any]:
         "extra": extra, "packages": len(packages), "megabytes": round(size / 1e6),
         "imports": IMPORTS[extra], "import_cpu_s": round(statistics.median(seconds[1:]), 2),
         "import_cpu_s_all": [round(one, 3) for one in seconds[1:]],
+        "torch": versions.get("torch"),  # its builds for processors are gigabytes smaller
     }  # fmt: skip
 
 

@@ -77,11 +77,12 @@ def install_page() -> str:
         f"| {row['megabytes']} | {row['import_cpu_s']} | `{row['imports']}` |"
         for row in stored["rows"]
     ]
+    torch = ", ".join(sorted({row["torch"] for row in stored["rows"] if row.get("torch")}))
     made = [
         MADE,
         "",
         f"Python {stored['python']}, {stored['machine']}, {stored['date']}, with the pins of "
-        "`constraints.txt` (PyTorch for processors only); median of "
+        f"`constraints.txt` (PyTorch {torch}, its build for processors); median of "
         f"{stored['repeats']} imports, CPU time. "
         "[install.json](../benchmarks/results/install.json), `benchmarks/install.py`.",
         "",
