@@ -122,7 +122,7 @@ class Run:
             result = replace(result, tests_before=end.tests, warnings=end.warnings)
         finally:
             if self.search is not None and not isinstance(self.search, CodeSearch):
-                self.search.expander.trials.close()
+                self.search.part.trials.close()
             if self.prepared is not None:
                 self.prepared.close()
         self._finish(result)
