@@ -193,8 +193,8 @@ class Run:
         self.search = search
         if not any(kind == "root" for kind, _ in events):  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
-            if messages := getattr(search, "root_messages", None):  # mini-swe-agent's opening
-                self.journal.append("conversation", {"messages": messages})
+            if not isinstance(search, CodeSearch) and search.part.opening:
+                self.journal.append("conversation", {"messages": search.part.opening})
         overtaken = since_budget(events, SET_ASIDE)
         ended = next((p for kind, p in overtaken if kind == "search-ended"), None)
         if past:

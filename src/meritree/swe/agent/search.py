@@ -55,6 +55,11 @@ class AgentSteps:
         """What judges patches."""
         return self.expander.trials
 
+    @property
+    def opening(self) -> list[dict[str, Any]]:
+        """None: prompts are made anew from the states."""
+        return []
+
     def task(self, ticket: Ticket, state: AgentState, chain: Sequence[AgentState]) -> Task:
         """The question, with what was tried here and beside it."""
         turns = [Turn(s.said, s.action, s.observation.text) for s in chain]

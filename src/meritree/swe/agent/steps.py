@@ -114,6 +114,11 @@ class Part(Protocol[S, T, M, W_contra]):
         """What judges patches; to be closed with the search."""
         ...
 
+    @property
+    def opening(self) -> list[dict[str, Any]]:
+        """Messages that every conversation begins with, where the journal must hold them."""
+        ...
+
     def task(self, ticket: Ticket, state: S, chain: Sequence[S]) -> T:
         """Everything that a worker needs to expand ``state``, as it stands now."""
         ...

@@ -28,12 +28,12 @@ class MiniSteps:
     """mini-swe-agent's commands as the steps of a search.
 
     Attributes:
-        root_messages: what every conversation begins with.
+        opening: what every conversation begins with.
     """
 
     expander: MiniExpander
     limits: AgentLimits
-    root_messages: Messages
+    opening: Messages
     _tried: dict[int, list[str]] = field(default_factory=dict)
 
     @property
@@ -43,7 +43,7 @@ class MiniSteps:
 
     def messages(self, chain: Sequence[MiniState]) -> Messages:
         """The whole conversation of the last state of a chain."""
-        return [*self.root_messages, *(m for state in chain for m in state.messages)]
+        return [*self.opening, *(m for state in chain for m in state.messages)]
 
     def task(self, ticket: Ticket, state: MiniState, chain: Sequence[MiniState]) -> MiniTask:
         """The conversation so far, with what was tried from here."""

@@ -87,7 +87,7 @@ def new_mini_search(
         )
         for number in range(1, workers + 1)
     ]  # fmt: skip
-    root_messages = opening(make_agent(asked, places[0].environment), task_of(prepared))
+    first = opening(make_agent(asked, places[0].environment), task_of(prepared))
 
     limits = limits or AgentLimits()
     expander = MiniExpander(
@@ -101,7 +101,7 @@ def new_mini_search(
     )  # fmt: skip
     search: MiniSearch = StepSearch(
         tree=SearchTree(rules, seed),
-        part=MiniSteps(expander, limits, root_messages),
+        part=MiniSteps(expander, limits, first),
         workers=places,
         limits=limits,
         events=events,
