@@ -33,7 +33,8 @@ from meritree.swe.fix_search import (
     started_search,
 )
 from meritree.swe.own_channels import Channel, named, with_channels
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, encode_options
 from meritree.swe.setting_aside import SET_ASIDE, keys_set_aside, keys_standing, set_aside

@@ -12,7 +12,7 @@ from meritree.run.ledger import Ledger, Limits
 from meritree.swe.code_search import CodeSearch
 from meritree.swe.own_channels import Channel
 from meritree.swe.passing import SearchLimits
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.replaying import Events
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder

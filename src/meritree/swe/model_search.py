@@ -15,7 +15,7 @@ from meritree.swe.agent.recorded import spent_in
 from meritree.swe.agent.setup import limits_of, models_asked, models_of, new_agent_search
 from meritree.swe.agent.steps import AgentLimits, StepSearch
 from meritree.swe.mini.search import MiniSearch
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.replaying import Events
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder

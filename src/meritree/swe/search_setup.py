@@ -14,7 +14,7 @@ from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.guards import Flag, special_cases, worth_a_look
 from meritree.swe.own_channels import Channel, with_channels, with_opinions
 from meritree.swe.passing import SearchLimits
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.replaying import Events
 from meritree.swe.sampled_policy import SampledPolicy

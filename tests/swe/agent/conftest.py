@@ -16,7 +16,8 @@ from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import Models, new_agent_search
 from meritree.swe.agent.steps import AgentLimits
 from meritree.swe.agent.trials import Desk
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import create
 

@@ -18,7 +18,8 @@ from meritree.swe.agent.steps import AgentLimits
 from meritree.swe.mini.package import module
 from meritree.swe.mini.search import MiniSearch
 from meritree.swe.mini.setup import default_agent, new_mini_search
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import create
 

@@ -33,7 +33,7 @@ from meritree.swe.agent.value_agent import AgentWeights, ValueAgent
 from meritree.swe.agent.workspace import Workspace
 from meritree.swe.code_search import Tester
 from meritree.swe.edits import Edit
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.replaying import Events
 from meritree.swe.result import DEFAULT_USD, Candidate, FixOptions
 from meritree.swe.retrieval.trees import TreeRetriever

@@ -25,7 +25,7 @@ from meritree.swe.mini.package import check_installed, module, settings
 from meritree.swe.mini.search import MiniSearch, MiniSteps
 from meritree.swe.mini.shell import Shell, Template
 from meritree.swe.mini.step import MakeAgent, MiniExpander, MiniState, Place
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.replaying import Events
 
 _TESTS = 10
