@@ -25,7 +25,8 @@ from meritree.search import Child, SearchTree, make_strategy
 from meritree.swe.result import Candidate, FixResult, TestOutcome
 from meritree.value.estimate import Estimate
 from meritree.view.report import render_report
-from meritree.view.store import RunLog, view_of
+from meritree.view.run_log import RunLog
+from meritree.view.store import view_of
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "view"))

@@ -25,6 +25,17 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+
+@pytest.fixture(autouse=True, scope="session")
+def no_plugins() -> Iterator[None]:
+    """Repositories that tests repair load no pytest plugin of this environment: each process of
+    theirs starts in 0.4 s instead of 0.9 s. A fixture, since our own pytest needs its plugins.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        yield
+
+
 LIBRARIES = ["numpy", "torch", "jax", "array_api_strict"]
 
 

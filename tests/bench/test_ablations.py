@@ -6,9 +6,9 @@ import pytest
 
 from meritree.bench.ablations import ABLATIONS, CHANNELS, Parts, parts_without
 from meritree.errors import BadInput
-from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, PriorTable
+from meritree.swe.repair.suspicion import LineSuspicion, Suspicion
 from meritree.swe.repair.templates import TEMPLATES, EditCatalogue
 
 TEXT = "def clamp(n, low, high):\n    if n < low:\n        return low\n    return high\n"

@@ -14,7 +14,7 @@ from meritree.studies.swe.contestants import for_repair
 from meritree.studies.swe.debating import chosen, debate_of
 from meritree.swe.discriminator import Candidate, choose
 from meritree.swe.passing import SearchLimits
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.verify import Checks, rank_and_verify
 
 LOCAL = {"model": "", "base_url": "", "debaters": 0.5}

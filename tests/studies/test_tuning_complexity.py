@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meritree.studies.value.tuning_complexity import (
-    bayesian_optimum,
+from meritree.studies.value.tuning_complexity import bayesian_optimum
+from meritree.studies.value.tuning_families import (
     graph_instance,
     readout_instance,
     ridge_instance,

@@ -7,12 +7,14 @@ import sqlite3
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from meritree.run.journal import Journal
+from meritree.search import SearchTree, make_strategy
 from meritree.swe import fix_search
-from meritree.swe.agent import steps
+from meritree.swe.agent.steps import AgentLimits, StepSearch
 from meritree.swe.fix import fix
 from meritree.swe.passing import SearchLimits
 from meritree.swe.result import FixOptions
@@ -92,9 +94,11 @@ def test_what_is_set_aside_ends_nothing_and_leaves_the_rest_standing() -> None:
 
 
 def test_an_agents_patience_begins_anew_when_nothing_is_left_standing() -> None:
-    search = SimpleNamespace(found=[4, 5], set_aside={4}, first_found_at=7)
-    steps.recount(search)
+    part: Any = None  # no step is taken
+    search = StepSearch(SearchTree(make_strategy("best-first")), part, [], AgentLimits())
+    search.found, search.set_aside, search.first_found_at = [4, 5], {4}, 7
+    search.recount()
     assert search.first_found_at == 7
     search.set_aside = {4, 5}
-    steps.recount(search)
+    search.recount()
     assert search.first_found_at is None

@@ -14,8 +14,9 @@ import pytest
 
 from meritree.run.journal import Journal
 from meritree.view.report import render_report
+from meritree.view.run_log import RunLog
 from meritree.view.server import Viewer, serve
-from meritree.view.store import RunLog, read_journal, view_of
+from meritree.view.store import read_journal, view_of
 
 from .browser import chromium, missing, prefer
 from .pages import HOSTILE, OPTIONS, begin, grow

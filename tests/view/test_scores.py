@@ -19,8 +19,9 @@ from meritree.swe.testing.types import Outcome, TestResult
 from meritree.value.estimate import Estimate
 from meritree.view.columns import columns
 from meritree.view.differences import Differences
+from meritree.view.run_log import RunLog
 from meritree.view.scores import Told, all_terms
-from meritree.view.store import RunLog, view_of
+from meritree.view.store import view_of
 
 TEXT = "x = 0\ny = 0\n"
 

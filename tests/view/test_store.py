@@ -10,7 +10,8 @@ import pytest
 
 from meritree.errors import BadInput
 from meritree.run.journal import Journal
-from meritree.view.store import RunLog, load_run, read_journal, tree_of
+from meritree.view.run_log import RunLog
+from meritree.view.store import load_run, read_journal, tree_of
 
 
 def step(ticket: int, node: int, key: str, rationale: str = "an edit") -> tuple[str, dict]:

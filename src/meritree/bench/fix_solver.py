@@ -17,7 +17,8 @@ from meritree.errors import BadInput
 from meritree.run.ledger import Ledger, Limits
 from meritree.swe.code_search import Tester
 from meritree.swe.passing import SearchLimits
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder, create
 from meritree.swe.search_setup import new_search

@@ -23,10 +23,10 @@ from meritree.swe.repair.ast_text import block
 from meritree.swe.repair.context import load
 from meritree.swe.repair.evidence import Evidence
 from meritree.swe.repair.ingredients import RepoIndex
-from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, shipped
 from meritree.swe.repair.shape import file_shape
+from meritree.swe.repair.suspicion import LineSuspicion, Suspicion
 from meritree.swe.repair.templates import TEMPLATES, EditCatalogue
 from meritree.swe.repository import is_subject_path
 

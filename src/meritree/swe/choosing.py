@@ -14,7 +14,7 @@ from meritree.run.ledger import Ledger, Spending
 from meritree.swe import discriminator
 from meritree.swe.agent.setup import endpoint
 from meritree.swe.discriminator import Choice, Debate
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import Candidate, FixOptions
 from meritree.swe.verify import Searched
 

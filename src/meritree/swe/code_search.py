@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from meritree.errors import BudgetExceeded, JournalError
+from meritree.errors import BudgetExceeded
 from meritree.run.ledger import Ledger
 from meritree.search import EXHAUSTED, Child, SearchTree, Ticket
 from meritree.search.features import SweFeatures
+from meritree.swe import lineage
 from meritree.swe.driving import drive
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.outcome_codec import decode_outcome, encode_outcome
 from meritree.swe.passing import Passing, SearchLimits
+from meritree.swe.replaying import Events, other_version, unheard
 from meritree.swe.testing.types import Amendment, Outcome
 from meritree.value.estimate import Cost, Estimate
 
@@ -49,12 +51,6 @@ class Tester(Protocol):
     """Runs the tests of one candidate; used by one worker at a time."""
 
     def evaluate(self, files: Files) -> Outcome: ...
-
-
-class Events(Protocol):
-    """The part of a journal that the search needs."""
-
-    def append(self, kind: str, payload: dict[str, Any]) -> int: ...
 
 
 Judge = Callable[[Outcome, Sequence[Edit], float], Estimate]
@@ -129,18 +125,11 @@ class CodeSearch:
 
     def path(self, node: int) -> tuple[Edit, ...]:
         """Edits from the root to a node."""
-        edits: list[Edit] = []
-        current: int | None = node
-        while current is not None:
-            state = self.states[current]
-            if state.edit is not None:
-                edits.append(state.edit)
-            current = state.parent
-        return tuple(reversed(edits))
+        return lineage.path(self.states, node)
 
     def labels(self, node: int) -> tuple[str, ...]:
         """What was done from the root to a node, in words."""
-        return tuple(edit.rationale for edit in self.path(node))
+        return lineage.labels(self.states, node)
 
     def best(self) -> int:
         """The node with the highest own value (first made wins ties)."""
@@ -359,43 +348,32 @@ class CodeSearch:
         """
         tickets: dict[int, Ticket] = {}
         waiting: dict[int, Files] = {}
-        sink, self.events = self.events, None
-        told, self.on_step = self.on_step, None  # these steps were told when they were made
-        try:
+        with unheard(self):
             for kind, payload in events:
                 number = payload.get("ticket")
                 if kind == "outcome":
                     if not isinstance(number, int) or waiting.pop(number, None) is None:
-                        raise _other_version()
+                        raise other_version()
                     ticket, outcome = tickets.pop(number), decode_outcome(payload)
                     self._absorb(ticket, outcome, self._judged(ticket, outcome))
                     continue
                 asked = self.tree.ask()
                 if asked is None or asked.id != number:
-                    raise _other_version()
+                    raise other_version()
                 ticket = asked
                 proposed = self._propose(ticket)
                 if kind == "exhausted":
                     self.tree.tell(ticket, EXHAUSTED)
                 elif proposed is None or proposed[0] != payload.get("key"):
-                    raise _other_version()
+                    raise other_version()
                 elif kind == "alias":
                     self._alias(ticket)
                 else:
                     tickets[ticket.id] = ticket
                     waiting[ticket.id] = proposed[1]
-        finally:
-            self.events, self.on_step = sink, told
         return [(tickets[number], files) for number, files in waiting.items()]
 
     def finish_waiting(self, waiting: Sequence[tuple[Ticket, Files]]) -> None:
         """Test the candidates that a killed run had started (their steps are recorded)."""
         for ticket, files in waiting:
             self._finish(ticket, self.testers[0].evaluate(files))
-
-
-def _other_version() -> JournalError:
-    return JournalError(
-        "the journal was recorded by a version of meritree that searches differently; it can "
-        "be shown (`meritree show`), but not continued: start a new run"
-    )

@@ -33,7 +33,8 @@ from meritree.swe.fix_search import (
     started_search,
 )
 from meritree.swe.own_channels import Channel, named, with_channels
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
 from meritree.swe.run_folder import RunFolder, create, encode_options
 from meritree.swe.setting_aside import SET_ASIDE, keys_set_aside, keys_standing, set_aside
@@ -122,7 +123,7 @@ class Run:
             result = replace(result, tests_before=end.tests, warnings=end.warnings)
         finally:
             if self.search is not None and not isinstance(self.search, CodeSearch):
-                self.search.expander.trials.close()
+                self.search.part.trials.close()
             if self.prepared is not None:
                 self.prepared.close()
         self._finish(result)
@@ -193,8 +194,8 @@ class Run:
         self.search = search
         if not any(kind == "root" for kind, _ in events):  # for whoever reads the journal
             self.journal.append("root", {"estimate": {"mean": search.states[0].estimate.mean}})
-            if messages := getattr(search, "root_messages", None):  # mini-swe-agent's opening
-                self.journal.append("conversation", {"messages": messages})
+            if not isinstance(search, CodeSearch) and search.part.opening:
+                self.journal.append("conversation", {"messages": search.part.opening})
         overtaken = since_budget(events, SET_ASIDE)
         ended = next((p for kind, p in overtaken if kind == "search-ended"), None)
         if past:

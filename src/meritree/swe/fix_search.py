@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.code_search import CodeSearch, Events
+from meritree.swe.code_search import CodeSearch
 from meritree.swe.own_channels import Channel
 from meritree.swe.passing import SearchLimits
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
+from meritree.swe.replaying import Events
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder
 from meritree.swe.search_setup import new_search
@@ -124,10 +125,9 @@ def go_on(search: Search, past: Past, folder: RunFolder, aside: Collection[str] 
         search.run()
         return
     from meritree.respond.errors import ModelError
-    from meritree.swe.model_search import replayed
 
     try:
-        replayed(search, past)
+        search.finish_waiting(search.replay(iter(past)))
         set_aside(search, aside)
         search.run()
     except ModelError as error:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger
 from meritree.swe.agent.recorded import spent_in
-from meritree.swe.agent.search import AgentLimits, AgentSearch
 from meritree.swe.agent.setup import limits_of, models_asked, models_of, new_agent_search
-from meritree.swe.code_search import Events
+from meritree.swe.agent.steps import AgentLimits, StepSearch
 from meritree.swe.mini.search import MiniSearch
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
+from meritree.swe.replaying import Events
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import RunFolder
 
-ModelSearch = AgentSearch | MiniSearch
+ModelSearch: TypeAlias = StepSearch[Any, Any, Any, Any]
 _LONGEST = 1e9  # seconds
 
 
@@ -79,11 +79,3 @@ def _by_mini(
         events=journal,
         on_step=on_step,
     )
-
-
-def replayed(search: ModelSearch, past: list[tuple[str, dict[str, Any]]]) -> None:
-    """Replay what is known and finish what was under way."""
-    if isinstance(search, AgentSearch):
-        search.finish_waiting(search.replay(iter(past)))
-    else:
-        search.finish_waiting(search.replay(iter(past)))

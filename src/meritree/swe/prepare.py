@@ -8,35 +8,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from meritree.errors import BadInput
 from meritree.run.sandbox import Sandbox, choose
-from meritree.swe.guards import Seen, seen_in_tests
+from meritree.swe.guards import seen_in_tests
 from meritree.swe.outcome_codec import (
     decode_baseline,
     decode_coverage,
-    encode_baseline,
-    encode_coverage,
 )
+from meritree.swe.prepared import Prepared, covered_tests, localized
 from meritree.swe.repair.evidence import Evidence
 from meritree.swe.repair.ingredients import RepoIndex
 from meritree.swe.repair.installed import site_packages
-from meritree.swe.repair.localize import CoveredTest, Suspicion, localize
-from meritree.swe.repair.policy import PolicyOptions, RepairPolicy
-from meritree.swe.repair.priors import FailureSigns, PriorTable, shipped
+from meritree.swe.repair.priors import FailureSigns
 from meritree.swe.repair.templates import EditCatalogue
 from meritree.swe.repository import SKIPPED_FOLDERS, Repository, judged_by, open_repository
-from meritree.swe.result import FixOptions, Progress, TestOutcome
+from meritree.swe.result import FixOptions, Progress
 from meritree.swe.run_folder import RunFolder
 from meritree.swe.store import ObjectStore
-from meritree.swe.targets import choose_targets, outcomes
+from meritree.swe.targets import choose_targets
 from meritree.swe.testing import (
     Baseline,
     Coverage,
-    Evaluator,
     TestCommand,
     TestLimits,
     TestSession,
@@ -44,149 +40,9 @@ from meritree.swe.testing import (
     detect_python,
     parse_command,
 )
-from meritree.swe.traceback_text import Frame
 from meritree.swe.wording import counted
 
-if TYPE_CHECKING:
-    from meritree.swe.testing.remote import RayTester
-
 Say = Callable[[Progress], None]
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A repository whose failing tests are known and whose code can be judged.
-
-    Attributes:
-        options: what was asked.
-        repository: its Python files.
-        store: states as git trees; ``base`` is the hash of the starting state.
-        pristine: an untouched copy that test processes are started from.
-        session: the open test session.
-        baseline, coverage: what the tests said of the unchanged code.
-        targets: failing tests that a patch must make pass.
-        guards: passing tests that it must not break.
-        warnings: what the user should know.
-        seen: constants of the failing tests, which a patch should not write in.
-    """
-
-    options: FixOptions
-    repository: Repository
-    store: ObjectStore
-    base: str
-    pristine: Path
-    command: TestCommand
-    python: Path
-    sandbox: Sandbox
-    session: TestSession
-    baseline: Baseline
-    coverage: Coverage
-    targets: tuple[str, ...]
-    guards: tuple[str, ...]
-    warnings: tuple[str, ...]
-    suspicion: Suspicion
-    catalogue: EditCatalogue
-    signs: FailureSigns
-    seen: Seen = field(default_factory=Seen)
-    evaluators: list[Evaluator] = field(default_factory=list)
-    remote: list[RayTester] = field(default_factory=list)
-
-    @property
-    def sandbox_kind(self) -> str:
-        return self.sandbox.kind
-
-    def tests_before(self) -> tuple[TestOutcome, ...]:
-        """Every test on the unchanged code."""
-        return outcomes(self.baseline.results)
-
-    def evidence(self) -> dict[str, Any]:
-        """What a resumed run must not measure again, as JSON data."""
-        return {
-            "base": self.base,
-            "targets": list(self.targets),
-            "baseline": encode_baseline(self.baseline),
-            "coverage": encode_coverage(self.coverage),
-            "warnings": list(self.warnings),
-        }
-
-    def evaluator(self, limits: TestLimits | None = None) -> Evaluator:
-        """A new judge of candidates with processes of its own."""
-        made = Evaluator(
-            self.session,
-            self.targets,
-            self.guards,
-            self.coverage,
-            baseline=self.baseline,
-            limits=limits,
-        )
-        self.evaluators.append(made)
-        return made
-
-    def testers(self) -> list[Evaluator] | list[RayTester]:
-        """As many judges as the options ask for, where they ask for them."""
-        options = self.options
-        if options.engine == "local":
-            return [self.evaluator() for _ in range(options.workers)]
-        from meritree.swe.testing.remote import pack, ray_testers
-
-        kit = pack(
-            self.session, self.sandbox.kind, self.baseline, self.coverage, self.targets, self.guards
-        )
-        made = ray_testers(kit, options.workers, options.ray_address)
-        self.remote.extend(made)
-        return made
-
-    def policy(
-        self,
-        seed: int,
-        *,
-        priors: PriorTable | None = None,
-        options: PolicyOptions | None = None,
-    ) -> RepairPolicy:
-        """A fresh repair policy over the starting state.
-
-        Args:
-            priors: template weights and factors; those that come with meritree when None.
-            options: what else decides the order; the usual when None.
-        """
-        return RepairPolicy(
-            self.catalogue,
-            self.repository.sources,
-            self.suspicion,
-            priors or shipped(self.catalogue.templates),
-            signs=self.signs,
-            root=self.base,
-            seed=seed,
-            options=options,
-            relocalize=self._relocalize,
-        )
-
-    def contents(
-        self, changed: Mapping[str, str | None]
-    ) -> tuple[dict[str, bytes | None], dict[str, bytes | None]]:
-        """Bytes of the changed files before and after, in the files' own encoding.
-
-        None: the file is not there.
-        """
-        new = self.store.tree_with(self.base, changed)
-        there = set(self.store.paths(self.base))
-        before = {p: self.store.read(self.base, p) if p in there else None for p in changed}
-        after = {p: None if t is None else self.store.read(new, p) for p, t in changed.items()}
-        return before, after
-
-    def _relocalize(self, failing: frozenset[str]) -> Suspicion:
-        tests = covered_tests(self.baseline, self.coverage, sorted(failing), self.guards)
-        return _localize(self.repository, tests, self.coverage, self.options)
-
-    def close(self) -> None:
-        """End all test processes."""
-        for evaluator in self.evaluators:
-            evaluator.close()
-        self.evaluators.clear()
-        for tester in self.remote:
-            tester.close()
-        self.remote.clear()
-        self.session.close()
 
 
 def prepare(
@@ -283,40 +139,6 @@ def _measure(session: TestSession, options: FixOptions, say: Say) -> _Measured:
     return _Measured(baseline, coverage, targets, tuple(warnings))
 
 
-def covered_tests(
-    baseline: Baseline, coverage: Coverage, failing: Sequence[str], passing: Sequence[str]
-) -> list[CoveredTest]:
-    """What localisation reads of the baseline."""
-    tests = []
-    for name in (*failing, *(t for t in passing if t in coverage.lines)):
-        result = baseline.results[name]
-        tests.append(
-            CoveredTest(
-                name,
-                not result.ok,
-                coverage.lines.get(name, {}),
-                tuple(Frame(f.path, f.line, f.function) for f in result.frames),
-                result.message,
-            )
-        )
-    return tests
-
-
-def _localize(
-    repository: Repository,
-    tests: Sequence[CoveredTest],
-    coverage: Coverage,
-    options: FixOptions,
-) -> Suspicion:
-    return localize(
-        repository.sources,
-        tests,
-        imported=coverage.import_lines,
-        issue=options.issue,
-        seed=options.seed,
-    )
-
-
 def _assemble(
     options: FixOptions,
     repository: Repository,
@@ -361,7 +183,7 @@ def _assemble(
         measured.targets,
         guards,
         warnings,
-        _localize(repository, tests, measured.coverage, options),
+        localized(repository, tests, measured.coverage, options),
         EditCatalogue(index, Evidence(raised, expected, actual)),
         FailureSigns(exceptions, messages, expected),
         seen_in_tests(repository.tests, measured.targets, expected),

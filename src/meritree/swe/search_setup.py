@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 
 from meritree.run.ledger import Ledger
 from meritree.search import SearchTree, Strategy, make_strategy
-from meritree.swe.code_search import CodeSearch, EditPolicy, Events, Tester
+from meritree.swe.code_search import CodeSearch, EditPolicy, Tester
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.guards import Flag, special_cases, worth_a_look
 from meritree.swe.own_channels import Channel, with_channels, with_opinions
 from meritree.swe.passing import SearchLimits
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.repair.policy import RepairPolicy
+from meritree.swe.replaying import Events
 from meritree.swe.sampled_policy import SampledPolicy
 from meritree.swe.testing import Outcome
 from meritree.swe.tree_policy import TreePolicy

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from meritree.swe.calibration import in_words
 from meritree.swe.edits import Edit, apply_splices
-from meritree.swe.prepare import Prepared, Say
+from meritree.swe.prepare import Say
+from meritree.swe.prepared import Prepared
 from meritree.swe.repair.naturalness import TokenModel
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome

@@ -12,8 +12,8 @@ from meritree.view.columns import columns, embed
 from meritree.view.drawing import MAX_NODES, colour, draw_tree
 from meritree.view.html import figure, text
 from meritree.view.plots import Series, plot
+from meritree.view.run_log import RunLog
 from meritree.view.scores import all_terms
-from meritree.view.store import RunLog
 from meritree.view.tree import SearchTreeView, most_visited
 from meritree.view.words import one_line
 

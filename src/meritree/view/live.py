@@ -15,7 +15,8 @@ from meritree.search import SearchTree
 from meritree.search.terms import score_terms
 from meritree.view import words
 from meritree.view.columns import Texts, columns, term_rows
-from meritree.view.store import RunLog, read_document, read_journal, view_of
+from meritree.view.run_log import RunLog
+from meritree.view.store import read_document, read_journal, view_of
 from meritree.view.tree import SearchTreeView, build_tree
 from meritree.view.words import Document
 

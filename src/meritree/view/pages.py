@@ -22,7 +22,7 @@ from meritree.view.html import SCRIPTS, figure, page, table, text
 from meritree.view.live import Watch
 from meritree.view.measured import badge, bench_parts, checks_table, study_parts
 from meritree.view.plots import plot
-from meritree.view.store import RunLog
+from meritree.view.run_log import RunLog
 from meritree.view.tree import SearchTreeView
 
 LINKED = tuple(f"/assets/{name}" for name in SCRIPTS)

@@ -14,7 +14,8 @@ from meritree.view import words
 from meritree.view.explorer import explorer, progress_plot, tree_caption
 from meritree.view.html import command, difference, page, script, table, text
 from meritree.view.judges import judge_distances
-from meritree.view.store import RunLog, RunView
+from meritree.view.run_log import RunLog
+from meritree.view.store import RunView
 from meritree.view.tree import SearchTreeView
 from meritree.view.words import Document
 

@@ -12,10 +12,12 @@ import pytest
 from meritree.respond.data import Reply, ToolCall
 from meritree.respond.model import Model
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.agent.search import AgentLimits, AgentSearch
+from meritree.swe.agent.search import AgentSearch
 from meritree.swe.agent.setup import Models, new_agent_search
+from meritree.swe.agent.steps import AgentLimits
 from meritree.swe.agent.trials import Desk
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import create
 
@@ -76,9 +78,9 @@ class Lab:
             events=events,
         )  # fmt: skip
         # Test processes are shared by all searches: starting them takes seconds.
-        self.desks = self.desks or [search.expander.trials.desk() for _ in range(3)]
-        search.expander.trials = self.desks[0].trials
-        search.desks = self.desks[:workers]
+        self.desks = self.desks or [search.part.trials.desk() for _ in range(3)]
+        search.part.expander.trials = self.desks[0].trials
+        search.workers = self.desks[:workers]
         return search
 
     def close(self) -> None:
@@ -91,7 +93,7 @@ def steps(search: AgentSearch, *nodes: int) -> None:
     """Expand these nodes, one after the other."""
     for node in nodes:
         ticket = search.tree.ask_at(node)
-        search._finish(search.expander.expand(search._task(ticket), search.desks[0]))
+        search.finish(search.part.expand(search.task(ticket), search.workers[0]))
 
 
 def open_lab(root: Path, out: Path, **options: Any) -> Lab:

@@ -20,9 +20,10 @@ from meritree.run.ledger import Limits
 from meritree.search import STRATEGIES
 from meritree.swe.agent.hindsight import HEADER
 from meritree.swe.agent.noise import ErringModel, NoisyValueModel
+from meritree.swe.agent.recorded import spent_in
 from meritree.swe.agent.repair_model import RepairModel
-from meritree.swe.agent.search import AgentLimits, spent_in
 from meritree.swe.agent.setup import final_verdict
+from meritree.swe.agent.steps import AgentLimits
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import MEND, VIEW, Events, Lab, says, steps

@@ -10,7 +10,7 @@ from meritree.swe.code_search import CodeSearch, State
 from meritree.swe.edits import Edit, Splice
 from meritree.swe.guards import Seen
 from meritree.swe.passing import SearchLimits
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import Candidate, FixResult
 from meritree.swe.search_setup import flags
 from meritree.value.estimate import Estimate

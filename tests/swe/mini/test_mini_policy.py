@@ -14,11 +14,12 @@ import pytest
 from meritree.respond import FunctionModel, Reply, Request, ToolCall, Usage
 from meritree.respond.server import ModelServer
 from meritree.run.ledger import Ledger, Limits
-from meritree.swe.agent.search import AgentLimits
+from meritree.swe.agent.steps import AgentLimits
 from meritree.swe.mini.package import module
 from meritree.swe.mini.search import MiniSearch
 from meritree.swe.mini.setup import default_agent, new_mini_search
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import FixOptions
 from meritree.swe.run_folder import create
 
@@ -88,11 +89,16 @@ def searched(
     return search, ledger
 
 
+def conversation(search: MiniSearch, node: int) -> list[dict[str, Any]]:
+    """The whole conversation of a node."""
+    return search.part.messages(search.chain(node))  # type: ignore[attr-defined]
+
+
 def step(search: MiniSearch, *nodes: int) -> None:
     """Expand these nodes, one after another."""
     for node in nodes:
         ticket = search.tree.ask_at(node)
-        search._finish(search.expander.expand(search._task(ticket), search.places[0]))
+        search.finish(search.part.expand(search.task(ticket), search.workers[0]))
 
 
 def test_a_step_is_a_node_whose_files_are_a_git_tree(prepared: Prepared, tmp_path: Path) -> None:
@@ -111,8 +117,8 @@ def test_a_step_is_a_node_whose_files_are_a_git_tree(prepared: Prepared, tmp_pat
     assert search.found == [2]  # the tests pass: nothing need be submitted
     assert second.estimate.mean == 1.0
     assert search.labels(2) == ("ls; cat price.py", f"{MEND}; git diff")
-    assert search.messages(2)[0] == {"role": "system", "content": "You fix."}
-    assert "one is added" in search.messages(2)[1]["content"]
+    assert conversation(search, 2)[0] == {"role": "system", "content": "You fix."}
+    assert "one is added" in conversation(search, 2)[1]["content"]
     # Every call is booked at what mini says that it cost; one evaluation for the one edit.
     spent = ledger.snapshot().spent
     assert (spent.usd, spent.evaluations) == (0.5, 1)
@@ -175,7 +181,7 @@ def test_hostile_commands_reach_nothing_outside(prepared: Prepared, tmp_path: Pa
     step(search, 0, 1, 2)
     del os.environ["MERITREE_TEST_SECRET"]
     assert outside.read_text() == "untouched"
-    said = json.dumps(search.messages(3))
+    said = json.dumps(conversation(search, 3))
     assert "sk-secret" not in said
     assert "untouched" not in said
     assert dict(search.files(2)) == {"price.py": "def price(n):\n    return n + 7\n"}
@@ -249,7 +255,7 @@ def test_a_killed_search_is_replayed_to_the_same_tree_without_asking_again(
         assert asked >= known
         assert again.tree.tree.dump() == search.tree.tree.dump()
         assert again.found == search.found
-        said = [[m["content"] for m in one.messages(3)] for one in (again, search)]
+        said = [[m["content"] for m in conversation(one, 3)] for one in (again, search)]
         assert said[0] == said[1]
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meritree.swe.repair.localize import CoveredTest, Suspicion, localize, ochiai
+from meritree.swe.repair.localize import localize, ochiai
+from meritree.swe.repair.suspicion import CoveredTest, Suspicion
 from meritree.swe.traceback_text import Frame
 
 TEXT = """LIMIT = 3

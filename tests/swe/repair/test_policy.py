@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from meritree.swe.edits import Edit, Splice
 from meritree.swe.repair.descend import moved_lines
-from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import EditOutcome, PolicyOptions, Proposal, RepairPolicy
 from meritree.swe.repair.priors import PriorTable
 from meritree.swe.repair.queue import Schedule
+from meritree.swe.repair.suspicion import LineSuspicion, Suspicion
 
 
 class Numbers:

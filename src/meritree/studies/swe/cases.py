@@ -38,8 +38,9 @@ from meritree.swe.verify import Searched, plausible_patch
 from meritree.value.estimate import Estimate
 
 if TYPE_CHECKING:
-    from meritree.swe.agent.search import AgentLimits, AgentSearch
+    from meritree.swe.agent.search import AgentSearch
     from meritree.swe.agent.setup import Models
+    from meritree.swe.agent.steps import AgentLimits
     from meritree.swe.agent.value_agent import AgentWeights
 
 TASKS = "tasks.json"
@@ -254,7 +255,7 @@ class OpenTask:
             tester=self.tester,
         )
         search.run()
-        search.expander.trials.close()
+        search.part.trials.close()
         return search, ledger
 
     def _ranked(self, search: Searched) -> list[Passing]:

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from meritree.search import Strategy, make_strategy
-from meritree.swe.agent.search import AgentLimits
 from meritree.swe.agent.setup import Models, strategy_of
+from meritree.swe.agent.steps import AgentLimits
 from meritree.swe.agent.value_agent import AgentWeights
 
 if TYPE_CHECKING:

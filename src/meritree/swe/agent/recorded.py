@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from meritree.errors import JournalError
 from meritree.swe.agent import actions as act
 from meritree.swe.agent.codec import decode_estimate, decode_observation, decode_tested
 from meritree.swe.agent.state import Expanded, Task
 from meritree.swe.agent.workspace import Workspace
+from meritree.swe.replaying import other_version
 from meritree.value.estimate import Cost, Estimate
 
 EVENTS = frozenset(
@@ -71,11 +71,3 @@ def spent_in(events: Iterable[tuple[str, Mapping[str, Any]]]) -> Cost:
     tokens += sum(pair[0] for pair in open_calls.values())
     usd += sum(pair[1] for pair in open_calls.values())
     return Cost(evaluations=evaluations, tokens=tokens, usd=usd)
-
-
-def other_version() -> JournalError:
-    """The journal does not fit this version."""
-    return JournalError(
-        "the journal was recorded by a version of meritree that searches differently; it can "
-        "be shown (`meritree show`), but not continued: start a new run"
-    )

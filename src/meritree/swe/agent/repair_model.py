@@ -24,9 +24,9 @@ from meritree.swe.agent.value_agent import JUDGE
 from meritree.swe.edits import Edit, apply_splices
 from meritree.swe.repair.evidence import Evidence
 from meritree.swe.repair.ingredients import RepoIndex
-from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.policy import RepairPolicy
 from meritree.swe.repair.priors import FailureSigns, shipped
+from meritree.swe.repair.suspicion import LineSuspicion, Suspicion
 from meritree.swe.repair.templates import EditCatalogue
 
 _FILES = 4  # looked at before anything is edited

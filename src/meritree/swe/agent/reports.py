@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from meritree.swe.agent.prompts import filled
-from meritree.swe.prepare import Prepared, test_sources
+from meritree.swe.prepare import test_sources
+from meritree.swe.prepared import Prepared
 from meritree.swe.testing.types import Outcome, TestResult
 
 PLACES = 60  # suspicious lines that are told

@@ -20,16 +20,21 @@ from meritree.search import SearchTree, Strategy, make_strategy
 from meritree.search.chains import Guarded
 from meritree.swe.agent.expand import Expander
 from meritree.swe.agent.facts import CORRECTABLE
+from meritree.swe.agent.looking import Observation
 from meritree.swe.agent.policy import AgentPolicy
 from meritree.swe.agent.reports import PLACES, task_text
 from meritree.swe.agent.retrieval import Retriever
-from meritree.swe.agent.search import AgentLimits, AgentSearch, files_and_tests
+from meritree.swe.agent.search import AgentSearch, AgentSteps, files_and_tests
 from meritree.swe.agent.situation import Files, Situation
+from meritree.swe.agent.state import AgentState
+from meritree.swe.agent.steps import AgentLimits, StepSearch
 from meritree.swe.agent.trials import Trials
 from meritree.swe.agent.value_agent import AgentWeights, ValueAgent
 from meritree.swe.agent.workspace import Workspace
-from meritree.swe.code_search import Events, Tester
-from meritree.swe.prepare import Prepared
+from meritree.swe.code_search import Tester
+from meritree.swe.edits import Edit
+from meritree.swe.prepared import Prepared
+from meritree.swe.replaying import Events
 from meritree.swe.result import DEFAULT_USD, Candidate, FixOptions
 from meritree.swe.retrieval.trees import TreeRetriever
 from meritree.swe.value import Facts, ValueWeights, root_value
@@ -229,9 +234,9 @@ def new_agent_search(
         retriever=retriever or TreeRetriever(),
         test_folder=_test_folder(tests),
     )
-    search = AgentSearch(
-        tree=SearchTree(rules, seed),
-        expander=Expander(
+    limits = _for_chains(limits or AgentLimits(), rules)
+    part = AgentSteps(
+        Expander(
             model=ledgered(models.agent, ledger),
             policy=AgentPolicy(temperature=temperature),
             workspace=workspace,
@@ -241,30 +246,46 @@ def new_agent_search(
             task=task_text(prepared),
             known_key=lambda key: search.knows(key),
             node_with_files=lambda tree: search.with_files(tree),
-            known_outcome=lambda situation: search.outcomes.get(files_and_tests(situation)),
+            known_outcome=lambda situation: part.outcomes.get(files_and_tests(situation)),
             steps=lambda node: search.labels(node),
-            path_facts=lambda node: _facts(search, node),
+            path_facts=lambda node: facts_of(search.path(node)),
             suspected=_suspected(prepared),
             value_model=None if models.value is None else ledgered(models.value, ledger),
             value_agent=ValueAgent(temperature=temperature),
             weights=weights or AgentWeights(),
             execution_weights=execution or ValueWeights(),
         ),
+        limits,
+        seed=seed,
         separate=rules.name in _CHAINS,
         independent=rules.temperature > 0,
-        desks=[trials.desk(tester) for _ in range(workers)],
-        limits=_for_chains(limits or AgentLimits(), rules),
+    )
+    search: AgentSearch = StepSearch(
+        tree=SearchTree(rules, seed),
+        part=part,
+        workers=[trials.desk(tester) for _ in range(workers)],
+        limits=limits,
         events=events,
         on_step=on_step,
-        seed=seed,
     )
-    given = trials.given()
-    judged = given is not None and given.reference is not None
-    value = Estimate(_UNJUDGED)
-    if given is not None and given.reference is not None:
-        value = root_value(given.reference, execution)
-    search.start(Situation(prepared.base), value, judged)
+    base = Situation(prepared.base)
+    value, judged = value_of_base(trials, execution)
+    search.start(AgentState(base.key, None, None, Observation(""), base, value, judged))
     return search
+
+
+def value_of_base(
+    trials: Trials, weights: ValueWeights | None = None
+) -> tuple[Estimate, Estimate | None]:
+    """The value of the repository as it is, and the part of it that tests say.
+
+    Without a test that can judge yet: a guess, and None.
+    """
+    given = trials.given()
+    if given is None or given.reference is None:
+        return Estimate(_UNJUDGED), None
+    value = root_value(given.reference, weights)
+    return value, value
 
 
 def _for_chains(limits: AgentLimits, rules: Strategy) -> AgentLimits:
@@ -278,8 +299,8 @@ def _test_folder(test_files: Sequence[str]) -> str:
     return "" if not folders or folders[0] == "." else folders[0]
 
 
-def _facts(search: AgentSearch, node: int) -> Facts:
-    edits = search.path(node)
+def facts_of(edits: Sequence[Edit]) -> Facts:
+    """What the value of an outcome reads of the edits that led to it."""
     return Facts(size=sum(edit.size for edit in edits), edits=len(edits))
 
 
@@ -302,10 +323,10 @@ def _suspected(prepared: Prepared) -> Callable[[Mapping[str, tuple[int, int]]], 
 
 
 class Judging(Protocol):
-    """What is read of a search by a model: its trials, and where each node stands."""
+    """What is read of a search by a model: its part's trials, and where each node stands."""
 
     @property
-    def expander(self) -> HasTrials: ...
+    def part(self) -> HasTrials: ...
     @property
     def states(self) -> Mapping[int, HasSituation]: ...
     def labels(self, node: int) -> tuple[str, ...]: ...
@@ -327,7 +348,7 @@ class HasSituation(Protocol):
 
 def final_verdict(search: Judging, node: int) -> dict[str, Any]:
     """The last word on a node's patch as JSON data; never verified by the agent's own test."""
-    trials = search.expander.trials
+    trials = search.part.trials
     prepared, situation = trials.prepared, search.states[node].situation
     prepared.store.keep(prepared.store.tree_with(prepared.base, situation.changes))
     verdict = trials.final_check(situation, RUNS)

@@ -62,6 +62,11 @@ class AgentState:
         return "" if self.parent is None else "no action"
 
     @property
+    def same_files(self) -> str:
+        """Equal where a node with these files need not be made again."""
+        return self.situation.tree + self.chain
+
+    @property
     def edit(self) -> Edit | None:
         """The action as an edit of one file, for views and rankings; None for others."""
         if self.action is None or name_of(self.action) not in EDITS:
@@ -146,6 +151,11 @@ class Expanded:
     passed: bool = False
     corrections: int = 0
     stopped: str = ""
+
+    @property
+    def acted(self) -> bool:
+        """Whether the reply held an action."""
+        return self.action is not None
 
 
 @dataclass(frozen=True, slots=True)

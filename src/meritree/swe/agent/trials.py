@@ -16,7 +16,7 @@ from pathlib import Path
 from meritree.errors import BadInput, HarnessError
 from meritree.swe.agent.situation import Changes, Situation, digest
 from meritree.swe.code_search import Tester
-from meritree.swe.prepare import Prepared
+from meritree.swe.prepared import Prepared
 from meritree.swe.testing import Baseline, Evaluator, Outcome, TestResult, TestSession
 from meritree.swe.testing.types import FinalVerdict
 from meritree.swe.value import Reference

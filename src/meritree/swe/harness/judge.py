@@ -11,8 +11,9 @@ from typing import Any, Dict, List, Optional, Tuple
 from . import limits
 from .answers import fine, seen
 from .children import Board
+from .live import Index
 from .record import Record
-from .swap import Index, NotSwappable, Swap, Swapped, locator, prepare
+from .swap import NotSwappable, Swap, Swapped, locator, prepare
 from .trace import Lines
 from .wire import Channel
 

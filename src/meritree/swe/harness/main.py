@@ -20,8 +20,8 @@ from .disk import Workspace
 from .hot import Conductor
 from .hot import serve as serve_hot
 from .judge import World, run_tests
+from .live import Executed, Index
 from .record import Places, lost
-from .swap import Executed, Index
 from .trace import Lines
 from .wire import Channel, Closed, high
 

@@ -18,7 +18,8 @@ from meritree.swe.agent.trials import Trials
 from meritree.swe.git_diff import patch_bytes
 from meritree.swe.mini.shell import Shell, Template
 from meritree.swe.mini.trajectory import Replayed, Trajectory, replay
-from meritree.swe.prepare import Prepared, prepare
+from meritree.swe.prepare import prepare
+from meritree.swe.prepared import Prepared
 from meritree.swe.result import FixOptions, Progress
 from meritree.swe.run_folder import RunFolder, create
 from meritree.swe.verify import RUNS

@@ -1,27 +1,22 @@
-"""The search whose policy is mini-swe-agent: tree, journal, workers.
+"""The search whose policy is mini-swe-agent: what `agent/steps` asks of a part.
 
-One loop on the engine's ask/tell seam, as in `agent/search`. Steps and outcomes are in the journal
-before they are acted on, whole conversations included, so a killed run is replayed to the same
-tree without asking anybody or running a command again.
+What the agent is told, what is kept of its step, and how one is read back from a journal, whole
+conversations included. Knows neither the tree nor who is asked when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-from meritree.search import Child, SearchTree, Ticket
-from meritree.swe.agent import steps
-from meritree.swe.agent.codec import decode_estimate, encode_estimate
-from meritree.swe.agent.recorded import other_version
-from meritree.swe.agent.search import AgentLimits
-from meritree.swe.agent.situation import Situation
-from meritree.swe.code_search import Events
-from meritree.swe.driving import drive
-from meritree.swe.edits import Edit
+from meritree.search import Ticket
+from meritree.swe.agent.codec import decode_estimate
+from meritree.swe.agent.steps import AgentLimits, StepSearch
+from meritree.swe.agent.trials import Trials
 from meritree.swe.mini.conversation import Messages, fitted
 from meritree.swe.mini.step import Made, MiniExpander, MiniState, MiniTask, Place
+from meritree.swe.replaying import other_version
 from meritree.value.estimate import Estimate
 
 _TRIED = "From this point these commands were tried already; do something else:\n"
@@ -29,213 +24,75 @@ _WHY = 200
 
 
 @dataclass(slots=True)
-class MiniSearch:
-    """A running search; `run` returns when it ended, state stays for inspection."""
+class MiniSteps:
+    """mini-swe-agent's commands as the steps of a search.
 
-    tree: SearchTree
+    Attributes:
+        opening: what every conversation begins with.
+    """
+
     expander: MiniExpander
-    places: Sequence[Place]
     limits: AgentLimits
-    root_messages: Messages
-    events: Events | None = None
-    on_step: Callable[[MiniSearch, int], None] | None = None
-    states: dict[int, MiniState] = field(default_factory=dict)
-    found: list[int] = field(default_factory=list)
-    set_aside: set[int] = field(default_factory=set)
-    evaluations: int = 0
-    transpositions: int = 0
-    steps: int = 0
-    first_found_at: int | None = None
-    stopped_because: str = ""
-    _best: int = 0
-    _by_files: dict[str, int] = field(default_factory=dict)
+    opening: Messages
     _tried: dict[int, list[str]] = field(default_factory=dict)
 
-    def start(self, situation: Situation, estimate: Estimate, judged: bool) -> None:
-        """Make the root: the repository as it is; ``judged``: tests say its value."""
-        root = self.tree.start(situation.key, estimate)
-        execution = estimate if judged else None
-        self.states[root.id] = MiniState(
-            situation.key, None, situation, estimate, execution=execution
-        )
-        self._by_files[situation.tree] = root.id
+    @property
+    def trials(self) -> Trials:
+        """What judges patches."""
+        return self.expander.trials
 
-    # ---- what a node is ---------------------------------------------------------------------
+    def messages(self, chain: Sequence[MiniState]) -> Messages:
+        """The whole conversation of the last state of a chain."""
+        return [*self.opening, *(m for state in chain for m in state.messages)]
 
-    def files(self, node: int) -> Mapping[str, str | None]:
-        """Changed files of a node: path -> new text, None where deleted."""
-        return self.states[node].situation.changes
-
-    def chain(self, node: int) -> list[MiniState]:
-        """States from the root (left out) to a node."""
-        return steps.chain(self.states, node)
-
-    def path(self, node: int) -> tuple[Edit, ...]:
-        """The steps that changed files on the way to a node."""
-        return steps.path(self.states, node)
-
-    def labels(self, node: int) -> tuple[str, ...]:
-        """What was done from the root to a node, in words."""
-        return steps.labels(self.states, node)
-
-    def messages(self, node: int) -> Messages:
-        """The whole conversation of a node."""
-        return [*self.root_messages, *(m for state in self.chain(node) for m in state.messages)]
-
-    def best(self) -> int:
-        """The node with the highest own value (first made wins ties)."""
-        return self._best
-
-    def known(self, before: MiniState, situation: Situation) -> str | None:
-        """The key of the node that has this situation, or, where they changed, its files."""
-        node = self.tree.node_of(situation.key)
-        if node is None and situation.tree != before.situation.tree:
-            node = self._by_files.get(situation.tree)
-        return None if node is None else self.states[node].key
-
-    # ---- the loop -----------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Search until a budget, a limit or the model's ideas end.
-
-        Raises:
-            ModelError: the model cannot be asked; what was done is in the journal.
-            KeyboardInterrupt: stopped by the user; likewise.
-        """
-        drive(
-            self.places,
-            self._start_one,
-            self.expander.expand,
-            lambda _, made: self._finish(made),
-            lambda task: task.ticket.id,
-        )
-
-    def _start_one(self) -> MiniTask | None:
-        ticket = steps.next_ticket(self)
-        return None if ticket is None else self._task(ticket)
-
-    def _task(self, ticket: Ticket) -> MiniTask:
-        messages = self.messages(ticket.node)
+    def task(self, ticket: Ticket, state: MiniState, chain: Sequence[MiniState]) -> MiniTask:
+        """The conversation so far, with what was tried from here."""
+        messages = self.messages(chain)
         tried = self._tried.get(ticket.node, [])
         if tried and self.limits.hindsight:
             told = _TRIED + "\n".join(tried)[-4 * self.limits.lesson_tokens :]
             messages.append(self.expander.model.format_message(role="user", content=told))
-        messages = fitted(messages, self.limits.context_tokens)
-        return MiniTask(ticket, self.states[ticket.node], messages)
+        return MiniTask(ticket, state, fitted(messages, self.limits.context_tokens))
 
-    def _finish(self, made: Made) -> None:
-        if made.stopped:
-            self.stopped_because = made.stopped
-            self.record("cancelled", {"ticket": made.ticket.id})
-            self.tree.cancel(made.ticket)
-            return
+    def expand(self, task: MiniTask, place: Place) -> Made:
+        """Ask, run and judge; see `MiniExpander.expand`."""
+        return self.expander.expand(task, place)
+
+    def state(self, made: Made, parent: MiniState, known: MiniState | None) -> MiniState:
+        """What is remembered of a step."""
         assert made.state is not None
-        if not made.alias:
-            self.record(
-                "outcome",
-                {
-                    "ticket": made.ticket.id,
-                    "estimate": encode_estimate(made.state.estimate),
-                    "execution": encode_estimate(made.state.execution),
-                    "passed_all": made.passed,
-                    "terminal": made.terminal,
-                },
-            )
-        self._absorb(made)
+        if known is not None:
+            made.state.estimate = known.estimate
+        return made.state
 
-    def _absorb(self, made: Made) -> None:
-        """Everything that an expansion changes, live and in a replay."""
-        state, number = made.state, made.ticket.node
-        assert state is not None
-        self.steps += 1
-        self.evaluations += made.evaluations
-        prior = steps.SIBLING_PRIOR ** self.tree.tree[number].expansions
-        if made.alias:
-            node = self.tree.tree.find(state.key)
-            assert node is not None
-            state.estimate = self.states[node.id].estimate
-        child = Child(
-            state.key,
-            state.words,
-            state.estimate,
-            prior,
-            made.terminal,
-            prior * steps.SIBLING_PRIOR,
-        )
-        told = self.tree.tell(made.ticket, child)
-        new = told.id not in self.states
-        parent = self.states[number]
-        parent.idle = 0 if new and not state.wrong else parent.idle + 1
+    def learn(self, made: Made, state: MiniState, parent: MiniState, new: bool) -> None:
+        """Keep the commands and what they were worth for the next proposals at the node."""
         why = state.estimate.reasons.get("rules", "") if new else "leads to what is known already"
-        self._tried.setdefault(number, []).append(
+        self._tried.setdefault(made.ticket.node, []).append(
             f"- {state.words} -> {state.estimate.mean:.2f}: {why[:_WHY]}"
         )
-        if not new:
-            self.transpositions += 1
-        else:
-            self._add(told.id, state, made)
-        if self.on_step is not None:
-            self.on_step(self, told.id)
 
-    def _add(self, node: int, state: MiniState, made: Made) -> None:
-        state.found_at = self.evaluations
-        self.states[node] = state
-        self._by_files.setdefault(state.situation.tree, node)
-        if state.estimate.mean > self.states[self._best].estimate.mean:
-            self._best = node
-        if made.passed:
-            steps.note_found(self, node)
+    def note(self, made: Made) -> Mapping[str, Any]:
+        """Nothing: the step's event says all."""
+        return {}
 
-    def recount(self) -> None:
-        """Count the found patches anew, without those that are set aside."""
-        steps.recount(self)
-
-    # ---- journal ------------------------------------------------------------------------------
-
-    def record(self, kind: str, payload: dict[str, Any]) -> None:
-        """Write an event down, if there is a journal."""
-        if self.events is not None:
-            self.events.append(kind, payload)
-
-    def replay(self, events: Iterator[tuple[str, dict[str, Any]]]) -> list[MiniTask]:
-        """Rebuild the tree from a journal; return the expansions that were under way.
-
-        Raises:
-            JournalError: the journal was written by a version that decides otherwise.
-        """
-        tasks: dict[int, MiniTask] = {}
-        with steps.unheard(self):
-            for kind, payload in events:
-                self._replay_one(kind, payload, tasks)
-        return list(tasks.values())
-
-    def _replay_one(
-        self, kind: str, payload: Mapping[str, Any], tasks: dict[int, MiniTask]
-    ) -> None:
-        number = payload["ticket"]
-        if kind in ("ask", "exhausted"):
-            ticket = steps.asked_again(self, kind, payload)
-            if ticket is not None:
-                tasks[number] = self._task(ticket)
-            return
-        task = tasks[number]
+    def recorded(self, task: MiniTask, kind: str, payload: Mapping[str, Any]) -> Made | None:
+        """What a recorded event makes of a task; see `Part.recorded`."""
         if kind == "step":
             task.step = payload
         elif kind == "tests":
             task.tests = payload
-        elif kind == "cancelled":
-            self.tree.cancel(tasks.pop(number).ticket)
         elif kind == "alias":
-            del tasks[number]
-            nothing = Estimate(0.0)
+            situation, nothing = task.state.situation, Estimate(0.0)
             state = MiniState(
-                payload["key"], task.ticket.node, task.state.situation, nothing, payload["label"]
+                payload["key"], task.ticket.node, situation, nothing, payload["label"]
             )
-            self._absorb(Made(task.ticket, state, alias=True))
+            return Made(task.ticket, state, alias=True)
         elif kind == "outcome":
-            self._absorb(self._recorded(tasks.pop(number), payload))
+            return self._recorded_outcome(task, payload)
+        return None
 
-    def _recorded(self, task: MiniTask, payload: Mapping[str, Any]) -> Made:
+    def _recorded_outcome(self, task: MiniTask, payload: Mapping[str, Any]) -> Made:
         if task.step is None:
             raise other_version()
         state = self.expander.state_of(task, task.step)
@@ -248,7 +105,5 @@ class MiniSearch:
         passed, terminal = bool(payload["passed_all"]), bool(payload["terminal"])
         return Made(task.ticket, state, evaluations, passed, terminal)
 
-    def finish_waiting(self, waiting: Sequence[MiniTask]) -> None:
-        """Go on with the expansions that a killed run had begun."""
-        for task in waiting:
-            self._finish(self.expander.expand(task, self.places[0]))
+
+MiniSearch: TypeAlias = StepSearch[MiniState, MiniTask, Made, Place]

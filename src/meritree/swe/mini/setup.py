@@ -14,23 +14,20 @@ from meritree.respond.model import Model
 from meritree.run.ledger import Ledger
 from meritree.search import SearchTree
 from meritree.swe.agent.reports import result_words
-from meritree.swe.agent.search import AgentLimits
-from meritree.swe.agent.setup import strategy_of
+from meritree.swe.agent.setup import facts_of, strategy_of, value_of_base
 from meritree.swe.agent.situation import Files, Situation
+from meritree.swe.agent.steps import AgentLimits, StepSearch
 from meritree.swe.agent.trials import Trials
-from meritree.swe.code_search import Events
 from meritree.swe.mini.conversation import Messages
 from meritree.swe.mini.environment import SandboxEnvironment
 from meritree.swe.mini.model import AskedModel, PaidModel
 from meritree.swe.mini.package import check_installed, module, settings
-from meritree.swe.mini.search import MiniSearch
+from meritree.swe.mini.search import MiniSearch, MiniSteps
 from meritree.swe.mini.shell import Shell, Template
-from meritree.swe.mini.step import MakeAgent, MiniExpander, Place
-from meritree.swe.prepare import Prepared
-from meritree.swe.value import Facts, root_value
-from meritree.value.estimate import Estimate
+from meritree.swe.mini.step import MakeAgent, MiniExpander, MiniState, Place
+from meritree.swe.prepared import Prepared
+from meritree.swe.replaying import Events
 
-_UNJUDGED = 0.3  # value of code that no test judges yet
 _TESTS = 10
 
 
@@ -90,34 +87,29 @@ def new_mini_search(
         )
         for number in range(1, workers + 1)
     ]  # fmt: skip
-    root_messages = opening(make_agent(asked, places[0].environment), task_of(prepared))
+    first = opening(make_agent(asked, places[0].environment), task_of(prepared))
 
-    def facts(node: int) -> Facts:
-        edits = search.path(node)
-        return Facts(size=sum(edit.size for edit in edits), edits=len(edits))
-
-    search = MiniSearch(
+    limits = limits or AgentLimits()
+    expander = MiniExpander(
+        asked, make_agent, trials, ledger, files,
+        record=lambda kind, payload: search.record(kind, payload),
+        known_key=lambda key: search.knows(key),
+        node_with_files=lambda tree: search.with_files(tree),
+        path_facts=lambda node: facts_of(search.path(node)),
+        test_files=frozenset(prepared.session.test_files),
+        roots=prepared.command.roots,
+    )  # fmt: skip
+    search: MiniSearch = StepSearch(
         tree=SearchTree(rules, seed),
-        expander=MiniExpander(
-            asked, make_agent, trials, ledger, files,
-            record=lambda kind, payload: search.record(kind, payload),
-            known=lambda state, situation: search.known(state, situation),
-            facts=facts,
-            test_files=frozenset(prepared.session.test_files),
-            roots=prepared.command.roots,
-        ),
-        places=places,
-        limits=limits or AgentLimits(),
-        root_messages=root_messages,
+        part=MiniSteps(expander, limits, first),
+        workers=places,
+        limits=limits,
         events=events,
         on_step=on_step,
-    )  # fmt: skip
-    given = trials.given()
-    judged = given is not None and given.reference is not None
-    value = Estimate(_UNJUDGED)
-    if given is not None and given.reference is not None:
-        value = root_value(given.reference)
-    search.start(Situation(prepared.base), value, judged)
+    )
+    base = Situation(prepared.base)
+    value, judged = value_of_base(trials)
+    search.start(MiniState(base.key, None, base, value, execution=judged))
     return search
 
 

@@ -16,6 +16,7 @@ from meritree.errors import BudgetExceeded, HarnessError, MeritreeError
 from meritree.respond.errors import PromptTooLong
 from meritree.run.ledger import Ledger
 from meritree.search import Ticket
+from meritree.search.features import SweFeatures
 from meritree.swe.agent.guards import judges, shadows
 from meritree.swe.agent.situation import Changes, Files, Situation
 from meritree.swe.agent.trials import Desk, Trials
@@ -65,6 +66,12 @@ class MiniState:
     found_at: int = 0
     probability: float = 1.0
     edit: Edit | None = None
+    features: SweFeatures | None = None  # mini's commands tell none
+
+    @property
+    def same_files(self) -> str:
+        """Equal where a node with these files need not be made again."""
+        return self.situation.tree
 
 
 @dataclass(slots=True)
@@ -90,6 +97,16 @@ class Made:
     alias: bool = False
     stopped: str = ""
 
+    @property
+    def key(self) -> str:
+        """Of the state it led to; ``""`` where it was stopped."""
+        return "" if self.state is None else self.state.key
+
+    @property
+    def acted(self) -> bool:
+        """Whether the reply held a command."""
+        return self.state is not None and not self.state.wrong
+
 
 @dataclass(slots=True)
 class Place:
@@ -105,8 +122,9 @@ class MiniExpander:
 
     Attributes:
         model: mini's interface; pays for itself.
-        known: the key of the node that holds a situation, or its files, if there is one.
-        facts: of the edits on the way to a node.
+        known_key: whether a situation is in the tree.
+        node_with_files: the key of the first node with these files, if there is one.
+        path_facts: of the edits on the way to a node.
     """
 
     model: Any
@@ -115,8 +133,9 @@ class MiniExpander:
     ledger: Ledger
     files: Files
     record: Record
-    known: Callable[[MiniState, Situation], str | None]
-    facts: Callable[[int], Facts]
+    known_key: Callable[[str], bool]
+    node_with_files: Callable[[str], str | None]
+    path_facts: Callable[[int], Facts]
     test_files: frozenset[str]
     roots: tuple[str, ...]
     weights: AgentWeights = field(default_factory=AgentWeights)
@@ -132,7 +151,7 @@ class MiniExpander:
             step = task.step or self._step(task, place)
             state = self.state_of(task, step)
             if task.step is None:
-                known = self.known(task.state, state.situation)
+                known = self._known(task.state.situation, state.situation)
                 if known is not None and not state.status:
                     self.record(
                         "alias", {"ticket": task.ticket.id, "key": known, "label": state.words}
@@ -144,6 +163,12 @@ class MiniExpander:
         except BudgetExceeded as stop:
             return Made(task.ticket, stopped=str(stop))
         return self.judged(task, state, outcome, evaluations)
+
+    def _known(self, before: Situation, now: Situation) -> str | None:
+        """The key of the node that has this situation, or, where they changed, its files."""
+        if self.known_key(now.key):
+            return now.key
+        return None if now.tree == before.tree else self.node_with_files(now.tree)
 
     # ---- the step -----------------------------------------------------------------------
 
@@ -317,7 +342,7 @@ class MiniExpander:
         if outcome is not None and outcome is not task.state.outcome:
             bench = self.trials.judging(state.situation)
             if bench is not None and bench.reference is not None:
-                facts = self.facts(task.ticket.node)
+                facts = self.path_facts(task.ticket.node)
                 more = Facts(size=facts.size + 1.0, edits=facts.edits + 1)
                 state.execution = judge(bench.reference, outcome, more, self.execution_weights)
         rules = by_rules(task.state, state)

@@ -11,51 +11,24 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from meritree.errors import MeritreeError
-from meritree.swe.repair.ast_text import TEST, expression, fit, same
+from meritree.swe.repair.ast_text import TEST, fit
+from meritree.swe.repair.links import FUNCTIONS, FunctionNode, Link, Links, first_line
 from meritree.swe.repair.replaced import common_length, with_one_function_replaced
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _BODIES = ("body", "orelse", "finalbody")
 _SUITES = ("body", "handlers", "orelse", "finalbody", "cases")
-_LINKED = (
-    ast.expr,
-    ast.stmt,
-    ast.excepthandler,
-    ast.comprehension,
-    ast.arguments,
-    ast.arg,
-    ast.keyword,
-    ast.withitem,
-    ast.match_case,
-    ast.pattern,
-    ast.alias,
-)
-_FROZEN_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_params", "pattern"})
 
 
 class SourceError(MeritreeError):
     """A file cannot be edited because it cannot be parsed."""
 
 
-class Link(NamedTuple):
-    """Where a node hangs: parent, field, position in a list field (else -1), and its function."""
-
-    parent: ast.AST
-    field: str
-    position: int
-    owner: FunctionNode | None  # outermost function whose body holds the node
-    editable: bool  # False in annotations, decorators, docstrings, patterns
-
-
 # Statements inside functions, whose nodes the states of a file share.
 _INNER: WeakKeyDictionary[ast.AST, tuple[ast.stmt, ...]] = WeakKeyDictionary()
-_Unlinked = tuple[ast.AST, FunctionNode | None, bool, str]  # node, owner, editable, dotted name
 
 
 class SourceFile:
@@ -91,108 +64,29 @@ class SourceFile:
         self.newline = first.group() if first else "\n"
         self.memo: dict[object, object] = {}  # facts that others derive and keep with the file
         self._ascii = text.isascii()
-        self._links: dict[ast.AST, Link] = {}
-        self._names: dict[FunctionNode, str] = {}
-        self._expressions: dict[int, list[ast.expr]] = {}
-        self._statements: dict[int, list[ast.stmt]] = {}
         self._spans: dict[ast.AST, tuple[int, int]] = {}
-        self._unlinked: dict[int, _Unlinked] = {}  # by every line of the function
-        self._link([(self.tree, None, True, "")])
+        self._links = Links(self.tree, self.segment)
 
     # -- tree ---------------------------------------------------------------------------------
 
-    def _link(self, stack: list[_Unlinked], inside: bool = False) -> None:
-        """Walk in source order and note parent, owner and lines of every node.
-
-        What is inside outermost functions is left until somebody asks for a line or a node
-        there: most states of a file differ in one function and are looked at nowhere else.
-        """
-        while stack:
-            node, owner, editable, dotted = stack.pop()
-            if isinstance(node, _FUNCTIONS) and owner is None and not inside:
-                self._names[node] = dotted + node.name
-                lines = range(self.first_line(node), (node.end_lineno or 0) + 1)
-                self._unlinked.update(dict.fromkeys(lines, (node, owner, editable, dotted)))
-                continue
-            inside = False
-            inner_owner, inner_dotted = owner, dotted
-            if isinstance(node, _FUNCTIONS) and owner is None:
-                inner_owner = node
-            elif isinstance(node, ast.ClassDef) and owner is None:
-                inner_dotted = f"{dotted}{node.name}."
-            children: list[tuple[ast.AST, FunctionNode | None, bool, str]] = []
-            for field, index, child in _children(node):
-                # Only the body of a function is swapped with it; the rest runs at definition.
-                body = field == "body" if isinstance(node, _FUNCTIONS) else True
-                child_owner = inner_owner if body else owner
-                open_ = editable and field not in _FROZEN_FIELDS and not _docstring(child)
-                if isinstance(node, ast.FormattedValue | ast.JoinedStr):
-                    open_ = open_ and field != "format_spec" and self._located(child)
-                self._links[child] = Link(node, field, index, child_owner, open_)
-                self._register(child, open_)
-                children.append((child, child_owner, open_, inner_dotted))
-            stack.extend(reversed(children))
-
-    def _reach(self, line: int) -> None:
-        """Link the outermost function that ``line`` belongs to."""
-        left = self._unlinked.get(line)
-        if left is not None:
-            node = left[0]
-            assert isinstance(node, _FUNCTIONS)
-            for each in range(self.first_line(node), (node.end_lineno or 0) + 1):
-                self._unlinked.pop(each, None)
-            self._link([left], inside=True)
-
-    def _reach_all(self) -> None:
-        while self._unlinked:
-            self._reach(next(iter(self._unlinked)))
-
-    def _known(self, node: ast.AST) -> Link | None:
-        found = self._links.get(node)
-        if found is None and self._unlinked and node is not self.tree:
-            line = getattr(node, "lineno", None)
-            if isinstance(line, int):
-                self._reach(line)
-            else:
-                self._reach_all()  # arguments, comprehensions and the like have no place
-            found = self._links.get(node)
-        return found
-
-    def _register(self, node: ast.AST, editable: bool) -> None:
-        if isinstance(node, ast.stmt):
-            self._statements.setdefault(self.first_line(node), []).append(node)
-        elif isinstance(node, ast.FormattedValue):
-            return  # only its value can be edited
-        elif isinstance(node, ast.expr) and editable:
-            self._expressions.setdefault(node.lineno, []).append(node)
-
-    def _located(self, child: ast.AST) -> bool:
-        """Whether a part of an f-string can be edited: before 3.12 positions may be wrong."""
-        if isinstance(child, ast.FormattedValue):
-            return True
-        if not isinstance(child, ast.expr) or isinstance(child, ast.Constant):
-            return False
-        written = expression(self.segment(child))
-        return written is not None and same(child, written, {})
-
     def link(self, node: ast.AST) -> Link:
         """Parent, field, index and owner of ``node``."""
-        found = self._known(node)
+        found = self._links.known(node)
         if found is None:
             raise SourceError(f"{type(node).__name__} does not belong to {self.path}")
         return found
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """The parent of ``node``; ``None`` for the module."""
-        link = self._known(node)
+        link = self._links.known(node)
         return link.parent if link else None
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """Parents of ``node`` from the nearest to the module."""
-        link = self._known(node)
+        link = self._links.known(node)
         while link is not None:
             yield link.parent
-            link = self._known(link.parent)
+            link = self._links.known(link.parent)
 
     def statement_of(self, node: ast.AST) -> ast.stmt:
         """The innermost statement that contains ``node`` (or is it).
@@ -211,7 +105,7 @@ class SourceFile:
         """The innermost function whose body contains ``node``; ``None`` at import level."""
         child = node
         for parent in self.ancestors(node):
-            if isinstance(parent, _FUNCTIONS) and self._links[child].field == "body":
+            if isinstance(parent, FUNCTIONS) and self.link(child).field == "body":
                 return parent
             child = parent
         return None
@@ -225,29 +119,29 @@ class SourceFile:
 
     def owner(self, node: ast.AST) -> FunctionNode | None:
         """The outermost function or method whose body contains ``node``."""
-        link = self._known(node)
+        link = self._links.known(node)
         return link.owner if link else None
 
     def function_name(self, node: ast.AST) -> str:
         """Dotted name of ``owner(node)`` (``"Cache.get"``); empty for code that runs at import."""
         owner = self.owner(node)
-        return self._names[owner] if owner is not None else ""
+        return self._links.names[owner] if owner is not None else ""
 
     def in_loop(self, statement: ast.stmt) -> bool:
         """Whether ``break`` and ``continue`` are allowed in place of ``statement``."""
         child: ast.AST = statement
         for parent in self.ancestors(statement):
-            if isinstance(parent, (*_FUNCTIONS, ast.ClassDef)):
+            if isinstance(parent, (*FUNCTIONS, ast.ClassDef)):
                 return False
             if isinstance(parent, ast.For | ast.AsyncFor | ast.While):
-                return self._links[child].field == "body" or self.in_loop(parent)
+                return self.link(child).field == "body" or self.in_loop(parent)
             child = parent
         return False
 
     @cached_property
     def functions(self) -> tuple[FunctionNode, ...]:
         """All functions and methods of the file, nested ones too, in source order."""
-        found = [node for node in self.all_statements if isinstance(node, _FUNCTIONS)]
+        found = [node for node in self.all_statements if isinstance(node, FUNCTIONS)]
         return tuple(sorted(found, key=lambda node: (node.lineno, node.col_offset)))
 
     @cached_property
@@ -259,7 +153,7 @@ class SourceFile:
         return tuple(found)
 
     def _add_statements(self, node: ast.AST, found: list[ast.stmt]) -> None:
-        if isinstance(node, _FUNCTIONS):
+        if isinstance(node, FUNCTIONS):
             known = _INNER.get(node)
             if known is None:
                 inner: list[ast.stmt] = []
@@ -284,20 +178,20 @@ class SourceFile:
 
     def expressions(self, line: int) -> list[ast.expr]:
         """Editable expressions that start on ``line`` (1-based), outer before inner."""
-        self._reach(line)
-        return self._expressions.get(line, [])
+        self._links.reach(line)
+        return self._links.expressions.get(line, [])
 
     def statements(self, line: int) -> list[ast.stmt]:
         """Statements that start on ``line`` (a decorated one on its first decorator's line)."""
-        self._reach(line)
-        return self._statements.get(line, [])
+        self._links.reach(line)
+        return self._links.statements.get(line, [])
 
     def statement_at(self, line: int) -> ast.stmt | None:
         """The innermost statement whose lines include ``line``."""
-        self._reach(line)
+        self._links.reach(line)
         best: ast.stmt | None = None
         for start in range(min(line, self.line_count), 0, -1):
-            for statement in self._statements.get(start, ()):
+            for statement in self._links.statements.get(start, ()):
                 if (statement.end_lineno or 0) >= line and (
                     best is None or statement.col_offset > best.col_offset
                 ):
@@ -309,9 +203,7 @@ class SourceFile:
     @staticmethod
     def first_line(statement: ast.stmt) -> int:
         """First line of a statement, its decorators included."""
-        decorators = getattr(statement, "decorator_list", None)
-        lines: list[int] = [each.lineno for each in decorators or ()]
-        return min([statement.lineno, *lines])
+        return first_line(statement)
 
     def line_start(self, line: int) -> int:
         """Offset of the first character of ``line``; the end of the text beyond the last line."""
@@ -422,26 +314,6 @@ class SourceFile:
 
 def _several_lines(node: ast.AST) -> bool:
     return getattr(node, "lineno", 0) != getattr(node, "end_lineno", -1)
-
-
-def _children(node: ast.AST) -> Iterator[tuple[str, int, ast.AST]]:
-    for field in node._fields:
-        value = getattr(node, field, None)
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                if isinstance(item, _LINKED):
-                    yield field, index, item
-        elif isinstance(value, _LINKED):
-            yield field, -1, value
-
-
-def _docstring(node: ast.AST) -> bool:
-    """Whether ``node`` is a bare string, documentation wherever it stands."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str | bytes)
-    )
 
 
 def _indent(line: str) -> str:

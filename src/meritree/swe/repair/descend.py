@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from meritree.swe.edits import Edit
-from meritree.swe.repair.localize import LineSuspicion, Suspicion
+from meritree.swe.repair.suspicion import LineSuspicion, Suspicion
 from meritree.swe.traceback_text import Frame
 
 

@@ -14,9 +14,9 @@ from typing import Protocol
 from meritree.swe.edits import Edit
 from meritree.swe.repair.descend import Attraction, child_lines
 from meritree.swe.repair.learning import Learner, LearningOptions
-from meritree.swe.repair.localize import LineSuspicion, Suspicion
 from meritree.swe.repair.priors import FailureSigns, PriorTable
 from meritree.swe.repair.queue import Schedule, StateQueue
+from meritree.swe.repair.suspicion import LineSuspicion, Suspicion
 from meritree.swe.traceback_text import Frame
 
 

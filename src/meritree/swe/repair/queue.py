@@ -14,7 +14,7 @@ from itertools import islice
 
 from meritree.swe.edits import Edit
 from meritree.swe.repair.learning import Learner, Site
-from meritree.swe.repair.localize import LineSuspicion
+from meritree.swe.repair.suspicion import LineSuspicion
 from meritree.value.sums import in_order
 
 EditFactory = Callable[[str, str, int, str], Iterator[Edit]]

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
 
-from meritree.swe.repair.context import FunctionNode, SourceFile
+from meritree.swe.repair.context import SourceFile
+from meritree.swe.repair.links import FunctionNode
 
 # Standard library modules whose import does nothing but define things.
 _SAFE = """

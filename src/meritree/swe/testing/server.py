@@ -66,8 +66,15 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def environment(home: Path, temporary: Path) -> dict[str, str]:
-    """A small fixed environment: private home and temporary folder, fixed hash seed."""
-    kept = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
+    """A small fixed environment: private home and temporary folder, fixed hash seed.
+
+    Whether pytest loads the plugins that happen to be installed is the caller's choice, as it is
+    where the caller runs the tests by hand.
+    """
+    kept = (
+        "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
+    )  # fmt: skip
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "HOME": str(home),
@@ -75,7 +82,6 @@ def environment(home: Path, temporary: Path) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",
         "NO_COLOR": "1",
     }
 
@@ -103,8 +109,6 @@ class Server:
         its_read, my_write = os.pipe()
         my_read, its_write = os.pipe()
         env = environment(home, temporary)
-        if not env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]:
-            del env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
         try:
             self.process: subprocess.Popen[bytes] = setting.launcher.launch(
                 [

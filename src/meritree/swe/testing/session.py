@@ -5,7 +5,6 @@ Owns the scratch copies and the processes in them. Judging candidates is `evalua
 
 from __future__ import annotations
 
-import random
 import shutil
 import tempfile
 import threading
@@ -15,15 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from meritree.errors import BadInput, HarnessError
+from meritree.errors import BadInput
 from meritree.run.sandbox import choose
-from meritree.swe.repository import is_subject_path, words_of
 from meritree.swe.testing import decode, plain
 from meritree.swe.testing.detect import detect_command, detect_python
 from meritree.swe.testing.last_word import final_check
 from meritree.swe.testing.lent import has_pytest, lend_pytest, without_pytest
 from meritree.swe.testing.sandbox import Launcher
 from meritree.swe.testing.server import Server, Setting, write_files
+from meritree.swe.testing.tracing import coverage
 from meritree.swe.testing.types import (
     Baseline,
     CollectionError,
@@ -36,7 +35,6 @@ from meritree.swe.testing.types import (
 
 Seconds = float | Mapping[str, float]
 """A limit for every test, or one for each by its id."""
-_WARM_UP = 3  # passing tests traced before the failing ones
 
 
 class TestSession:
@@ -198,7 +196,8 @@ class TestSession:
                         "in editable mode"
                     )
 
-    def _run(self, tests: Sequence[str], seconds: Seconds, traced: str = "") -> Any:
+    def run(self, tests: Sequence[str], seconds: Seconds, traced: str = "") -> Any:
+        """The live process's answer; ``traced``: ``line``, ``call`` or nothing is noted."""
         limits = [seconds if isinstance(seconds, float) else seconds[t] for t in tests]
         pairs = [list(pair) for pair in zip(tests, limits, strict=True)]
         wait = sum(limits) * 1.5 + len(pairs) * 6.0 + 4 * self.limits.grace_seconds
@@ -222,7 +221,7 @@ class TestSession:
         if self.command.kind == "plain":
             return self._plain_baseline(started)
         limit = self.limits.baseline_seconds
-        answer = self._run(wanted, limit)
+        answer = self.run(wanted, limit)
         with decode.reading("baseline"):
             results = decode.results(answer["results"])
             self.spawning |= set(decode.texts(answer["spawned"]))
@@ -230,10 +229,10 @@ class TestSession:
         flaky: list[str] = []
         unstable: list[str] = []
         if failing:
-            limits = self._limits(failing, results)
+            limits = self.limits_again(failing, results)
             fresh = self.fresh_results(failing, limits=limits)
             with decode.reading("baseline"):
-                again = decode.results(self._run(failing, limits)["results"])
+                again = decode.results(self.run(failing, limits)["results"])
             flaky = [i for i in failing if _status(again, i) != results[i].status]
             doubtful = [i for i in failing if _status(fresh, i) != results[i].status]
             third = self.fresh_results(doubtful, limits=limits) if doubtful else {}
@@ -246,7 +245,7 @@ class TestSession:
         self._known = Baseline(results, tuple(flaky), tuple(unstable), seconds)
         return self._known
 
-    def _limits(
+    def limits_again(
         self, tests: Sequence[str], known: Mapping[str, TestResult], most: float = 1.0
     ) -> dict[str, float]:
         """Limits for running tests again: what is known to hang is not waited for in full.
@@ -298,7 +297,7 @@ class TestSession:
         server = Server(setting, folder, "fresh", files, {"third": []})
         try:
             limit = self.limits.baseline_seconds if limits is None else limits
-            answer = server.ask(self.request(tests, (), limit, "", {}), _patience(self, tests))
+            answer = server.ask(self.request(tests, (), limit, "", {}), self.patience(tests))
         finally:
             server.close()
         with decode.reading("answer"):
@@ -329,88 +328,15 @@ class TestSession:
             "files_to_collect": [f for f in collect if f],
         }
 
-    # ---- coverage
-
     def coverage(self, failing: Sequence[str], passing: Sequence[str]) -> Coverage:
-        """Trace the failing tests and a seeded sample of the quick passing ones.
+        """What the tests run of the unchanged code; see `tracing.coverage`."""
+        return coverage(self, failing, passing)
 
-        Of the other quick ones only the functions that they enter are noted: it is cheaper, and
-        all that is needed to know which changes they guard.
-        """
-        if self.command.kind == "plain":
-            return self._plain_coverage(failing)
-        known = self._known or self.baseline()
-        quick = [i for i in passing if known.results[i].seconds < 1.0]
-        count = min(len(quick), self.limits.traced_passing)
-        chosen = set(random.Random(self.setting.seed).sample(quick, count))
-        # What runs only once in a process (caches, classes made late) must not look as if only
-        # failing tests ran it: some passing tests of the same files go first.
-        files = {self.files_of.get(t) for t in failing}
-        warm = [i for i in passing if i in chosen and self.files_of.get(i) in files][:_WARM_UP]
-        traced = [*warm, *failing, *(i for i in passing if i in chosen and i not in warm)]
-        entered = [i for i in quick if i not in chosen][: self.limits.entered_passing]
-        lines, lost = self._traced(traced, known, "line")
-        for test in failing:
-            for path, numbers in _frame_lines(known.results[test]).items():
-                if path not in self.test_files:
-                    found = lines.setdefault(test, {})
-                    found[path] = found.get(path, frozenset()) | numbers
-        return Coverage(
-            lines,
-            self._import_lines(failing),
-            tuple(i for i in passing if i not in chosen),
-            lost,
-            self._entered(entered, known),
-        )
-
-    def _plain_coverage(self, failing: Sequence[str]) -> Coverage:
-        """The lines of tracebacks; where none is in code that may change, every line of it."""
-        known = self.known_baseline()
-        lines = {i: _frame_lines(known.results[i]) for i in failing}
-        judges = words_of(self.command.text)  # a program that is called to judge is no suspect
-        suspects = {path for found in lines.values() for path in found} - judges
-        if not any(is_subject_path(path) for path in suspects):
-            everywhere = _all_lines(self.setting.pristine)
-            lines = {i: {**everywhere, **found} for i, found in lines.items()}
-        return Coverage(lines, {}, (), ())
-
-    def _entered(
-        self, tests: Sequence[str], known: Baseline
-    ) -> dict[str, dict[str, frozenset[int]]]:
-        functions, lost = self._traced(tests, known, "call")
-        return {test: files for test, files in functions.items() if test not in lost}
-
-    def _traced(
-        self, tests: Sequence[str], known: Baseline, what: str
-    ) -> tuple[dict[str, dict[str, frozenset[int]]], tuple[str, ...]]:
-        """Lines (or first lines of functions) by test, and tests that disturbed the tracing."""
-        if not tests:
-            return {}, ()
-        answer = self._run(tests, self._limits(tests, known.results, 2.0), what)
-        with decode.reading("trace"):
-            seen = zip(decode.results(answer["results"]), answer["lines"], strict=True)
-            lines = {test: self._of_code(found) for test, found in seen}
-            return lines, decode.texts(answer["lost"])
-
-    def _of_code(self, found: Any) -> decode.LinesByFile:
-        """Lines by file, test files left out."""
-        return {p: n for p, n in decode.lines(found).items() if p not in self.test_files}
-
-    def _import_lines(self, failing: Sequence[str]) -> dict[str, frozenset[int]]:
-        server = self.server("cold")
-        try:
-            limit = self._limits(failing[:1], self.known_baseline().results)
-            request = self.request(failing[:1], (), limit, "", {}, traced=True)
-            paths = dict.fromkeys(self.files_of[t] for t in failing if t in self.files_of)
-            request["files_to_collect"] = list(paths)
-            answer = server.ask(request, _patience(self, failing))
-            with decode.reading("trace"):
-                return self._of_code(answer["lines"])
-        except HarnessError:
-            return {}
-        finally:
-            server.close()
-            shutil.rmtree(server.folder, ignore_errors=True)
+    def patience(self, tests: Sequence[str]) -> float:
+        """Seconds after which a fresh process that runs these tests is given up."""
+        limits = self.limits
+        each = limits.baseline_seconds * 1.2
+        return limits.collect_seconds + len(tests) * each + 2 * limits.grace_seconds
 
     # ---- the last word
 
@@ -433,33 +359,6 @@ class TestSession:
 
 def _status(results: Mapping[str, TestResult], test: str) -> str:
     return results[test].status if test in results else "missing"
-
-
-def _frame_lines(result: TestResult) -> dict[str, frozenset[int]]:
-    lines: dict[str, set[int]] = {}
-    for frame in result.frames:
-        lines.setdefault(frame.path, set()).add(frame.line)
-    return {path: frozenset(numbers) for path, numbers in lines.items()}
-
-
-def _all_lines(root: Path) -> dict[str, frozenset[int]]:
-    """Every line of every file below ``root`` that a repair may change."""
-    found: dict[str, frozenset[int]] = {}
-    for file in sorted(root.rglob("*.py")):
-        path = file.relative_to(root).as_posix()
-        if is_subject_path(path) and file.is_file():
-            count = len(file.read_bytes().splitlines())
-            found[path] = frozenset(range(1, count + 1))
-    return found
-
-
-def _patience(session: TestSession, tests: Sequence[str]) -> float:
-    limits = session.limits
-    return (
-        limits.collect_seconds
-        + len(tests) * (limits.baseline_seconds * 1.2)
-        + 2 * limits.grace_seconds
-    )
 
 
 def _tail(text: str, lines: int = 6) -> str:

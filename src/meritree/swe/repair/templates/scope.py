@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from meritree.swe.repair.ast_text import COMPARE, COMPARE_TEXT, NEGATED_COMPARE, NOT
-from meritree.swe.repair.context import FunctionNode, SourceFile
+from meritree.swe.repair.context import SourceFile
+from meritree.swe.repair.links import FunctionNode
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
