@@ -49,9 +49,9 @@ def _table(rows: tuple[System, ...]) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
         line = (
-            f"{row.id}  {row.name:21} {row.room:9} {row.state_in_words:22} {row.verdict or '-':14}"
+            f"{row.id}  {row.name:21} {row.room:9} {row.state:8} {row.verdict or '-':14} {row.title}"
         )
-        print((line + row.title)[:width])
+        print((line + (f" ({row.state}: {row.note})" if row.note else ""))[:width])
     tally = Counter(row.state for row in rows)
     counts = ", ".join(f"{tally[state]} {state}" for state in ("works", "part", "planned"))
     print(f"{len(rows)} systems: {counts}")
