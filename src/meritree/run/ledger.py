@@ -207,7 +207,9 @@ class Ledger:
             return
         scale = _PICO if name == "usd" else 1
         if self._spent[index] >= cap:
-            raise BudgetExceeded(f"the limit of {cap / scale:g} {name} is reached; raise it to go on")
+            raise BudgetExceeded(
+                f"the limit of {cap / scale:g} {name} is reached; raise it to go on"
+            )
         raise BudgetExceeded(
             f"the limit of {cap / scale:g} {name} would be exceeded: "
             f"{self._spent[index] / scale:g} spent, {self._reserved[index] / scale:g} reserved, "

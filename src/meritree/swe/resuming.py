@@ -131,10 +131,12 @@ def refuse_idle(endpoint: Endpoint, more: Mapping[str, Any], out: Path) -> None:
         BadInput: nothing is left to ask; the message says how to go on.
     """
     if endpoint.given and not more and ended(out) is not None:
-        option = f"--model {endpoint.model}" if endpoint.model else f"--base-url {endpoint.base_url}"
+        option = (
+            f"--model {endpoint.model}" if endpoint.model else f"--base-url {endpoint.base_url}"
+        )
         raise BadInput(
-            f"{option}: the run in {out} has ended, no model is asked any more; leave it out to see "
-            "the result, or give a larger budget too (--budget-tests N) to go on"
+            f"{option}: the run in {out} has ended, no model is asked any more; leave it out to "
+            "see the result, or give a larger budget too (--budget-tests N) to go on"
         )
 
 

@@ -1,7 +1,7 @@
 """The folder of one run: where it is, what lies in it, how it is made and cleared.
 
-`patch.diff` (or `partial.diff`), `run.db` (the journal), `report.html` and `result.json` are for people;
-`objects` (states as git objects) and `work` (scratch copies, removed at the end) are ours.
+`patch.diff` (or `partial.diff`), `run.db` (the journal), `report.html` and `result.json` are for
+people; `objects` (states as git objects) and `work` (scratch copies, removed at the end) are ours.
 """
 
 from __future__ import annotations

@@ -263,7 +263,7 @@ def _with_risk(candidate: Candidate, acceptance: Acceptance | None) -> Candidate
 
 
 def _with_reasons(estimate: Estimate, more: Mapping[str, str]) -> Estimate:
-    """The estimate with what the ranking and the final check say; channels that it has not, left."""
+    """The estimate with what ranking and final check say, of channels that it has."""
     told = {n: w for n, w in more.items() if w and (n == "ranking" or n in estimate.channels)}
     return estimate._replace(reasons={**estimate.reasons, **told})
 

@@ -119,11 +119,14 @@ class RunLog:
 
     def _not_after(self, seconds: float) -> None:
         """What was read since a pause, and dated as if it had counted, was not later than this."""
-        for told, name in ((self.timeline, "seconds"), (self.nodes, "time")):
-            for place in range(len(told) - 1, -1, -1):
-                if getattr(told[place], name) <= seconds:
-                    break
-                told[place] = replace(told[place], **{name: seconds})
+        for place, moment in reversed(list(enumerate(self.timeline))):
+            if moment.seconds <= seconds:
+                break
+            self.timeline[place] = replace(moment, seconds=seconds)
+        for node in reversed(self.nodes):
+            if node.time <= seconds:
+                break
+            self.nodes[node.id] = replace(node, time=seconds)
 
     # ---- one method an event --------------------------------------------------------
 

@@ -312,7 +312,9 @@ def show_partial(console: Console, document: Document) -> None:
     part = words.partial(document)
     if part is None:
         return
-    _line(console, Text.assemble(("\npartial", "bold yellow"), f"  {words.partial_words(document)}"))
+    _line(
+        console, Text.assemble(("\npartial", "bold yellow"), f"  {words.partial_words(document)}")
+    )
     show_patch(console, part["patch"])
     for what, tests in (("mends", part["mends"]), ("still fails", part["fails"])):
         for number, test in enumerate(tests):

@@ -45,7 +45,7 @@ FLAGGED = "verified, but it looks made for the tests"
 
 def suspect(document: Document) -> bool:
     """Whether the best patch is verified and yet looks made for the tests."""
-    best = document["candidates"][0] if document["candidates"] else {}
+    best = next(iter(document.get("candidates") or ()), {})
     return document["status"] == "verified" and bool(best.get("flags"))
 
 
@@ -122,7 +122,9 @@ def partial_words(document: Document) -> str:
     if part is None:
         return ""
     mends, fails = len(part["mends"]), len(part["fails"])
-    return f"mends {mends} of {mends + fails} failing tests and breaks none; not verified as a whole"
+    return (
+        f"mends {mends} of {mends + fails} failing tests and breaks none; not verified as a whole"
+    )
 
 
 def partial_commands(document: Document) -> tuple[str, str]:
