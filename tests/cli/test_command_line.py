@@ -198,6 +198,9 @@ def test_systems_as_tables_for_people(
     app.run(["systems"])
     out = capsys.readouterr().out
     assert "the repair policy and local models" in out
+    heads = [line for line in out.splitlines() if re.match(r"S\d{3} ", line)]
+    assert len(heads) == 119
+    assert all(line[37] == line[46] == line[61] == " " != line[62] for line in heads)
     last = re.fullmatch(
         r"119 systems: (\d+) works, (\d+) part, (\d+) planned", out.splitlines()[-1]
     )

@@ -81,7 +81,7 @@ def test_more_budget_goes_on_to_the_tree_of_one_longer_run(
     capsys.readouterr()
     assert app.run(["resume", str(parts), "--json", "--quiet", "--budget-tests", "20"]) == 1
     document = json.loads(capsys.readouterr().out)
-    assert "the limit of 20 evaluations" in document["message"]
+    assert "the budget of 20 evaluations is spent" in document["message"]
     assert tree_of(parts) == tree_of(whole) != before
     assert document["settings"]["budget_tests"] == 20
     assert document["nodes"] == one["nodes"]
@@ -117,6 +117,6 @@ def test_a_stop_after_the_search_names_the_run_that_can_be_resumed(
         (run / "result.json").write_text(half)
         assert ended(run) is None
     assert app.run(["resume", str(run), "--quiet"]) == 1
-    assert "the limit of 2 evaluations" in capsys.readouterr().out
+    assert "the budget of 2 evaluations is spent" in capsys.readouterr().out
     assert (found := ended(run)) is not None
     assert found.evaluations == events(run, "step") == 2

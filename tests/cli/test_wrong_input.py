@@ -17,6 +17,8 @@ REFUSED = [
     ("fix shop --ray-address head:1", "--ray-address head:1: nothing is sent there by --engine"),
     ("fix shop --budget-seconds soon", "--budget-seconds soon: must be a number"),
     ("fix shop --workers 1.5", "--workers 1.5: must be a whole number"),
+    ("fix shop --test nosuchcmd", "no such program; give a command that runs the tests here"),
+    ("fix shop --out /proc/run", "cannot be made: No such file or directory; give a folder that"),
     ("resume nowhere", "holds no run (no run.db); give the --out folder of a run"),
     ("resume file.txt", "holds no run"),
     ("demo --seed -1", "--seed -1: must be at least 0"),
@@ -39,6 +41,9 @@ REFUSED = [
     ("judge shop perhaps", "verdict 'perhaps': say right or wrong"),
     ("judge shop right --candidate 0", "--candidate 0: must be at least 1"),
     ("study nosuch", "'nosuch'; `meritree systems` lists all"),
+    ("study no-such", "'no-such'; `meritree systems` lists all"),
+    ("study hiro", "no system is called 'hiro'; did you mean hire?"),
+    ("study advantage", "did you mean advantage-as-reward?"),
     ("study S119", "has no study yet; there are:"),
     ("study starc --scale huge", "--scale huge: study starc has smoke, full"),
     ("study starc --seeds x", "--seeds x: must be a whole number"),
@@ -68,6 +73,7 @@ REFUSED = [
     ("lab dance", "No such command 'dance'. `meritree lab --help`"),
     ("lab base sorting --seed -1", "--seed -1: it must be at least 0"),
     ("dance", "No such command 'dance'. `meritree --help`"),
+    ("repair shop", "No such command 'repair'. Did you mean 'fix'? `meritree --help`"),
     ("--nonsense", "No such option: --nonsense"),
 ]  # fmt: skip
 

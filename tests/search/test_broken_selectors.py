@@ -72,6 +72,34 @@ def test_nan_is_refused_and_its_source_named(selector: Everywhere | Downwards) -
         grow(selector, 8)
 
 
+@dataclass(frozen=True)
+class Nowhere(Downwards):
+    """Whose methods forget to return something."""
+
+    forgets: str = "bind"
+
+    def widen(self, node: Node) -> float:
+        return None if self.forgets == "widen" else 0.0  # type: ignore[return-value]
+
+    def bind(self, tree: Tree, widening: Widening, seed: int) -> Scheduler:
+        if self.forgets == "bind":
+            return None  # type: ignore[return-value]
+        return Downwards.bind(self, tree, widening, seed)
+
+
+@pytest.mark.parametrize(
+    ("selector", "said"),
+    [
+        (Everywhere(None), "Everywhere scored the root as None"),  # type: ignore[arg-type]
+        (Nowhere(0.0), r"Nowhere\.bind gave None; return a scheduler"),
+        (Nowhere(0.0, "widen"), r"Nowhere\.widen gave None at node 0"),
+    ],
+)
+def test_none_is_refused_and_its_source_named(selector: Everywhere | Downwards, said: str) -> None:
+    with pytest.raises(SearchError, match=said):
+        grow(selector, 8)
+
+
 @pytest.mark.parametrize("selector", [Everywhere(-1e300), Downwards(-1e300)])
 def test_any_number_will_do(selector: Everywhere | Downwards) -> None:
     assert len(grow(selector, 8).tree) == 8

@@ -158,3 +158,12 @@ def test_what_looks_made_for_the_tests_is_listed_as_text(document: dict[str, Any
     assert "&lt;b&gt;" in page
     del document["candidates"][0]["flags"]  # documents of earlier versions have none
     assert "Looks made for the tests" not in render_report(document, TREE)
+
+
+def test_a_flagged_patch_is_no_green_verdict(document: dict[str, Any]) -> None:
+    assert '<span class="verdict verified">verified</span>' in render_report(document, TREE)
+    flag = {"rule": "hard-coded", "path": "a.py", "line": 7, "code": "return 12"}
+    document["candidates"][0]["flags"] = [flag]
+    page = render_report(document, TREE)
+    assert '<span class="verdict flagged">verified, but it looks made for the tests</span>' in page
+    assert page.index("Only if you find it right") < page.index("apply /runs/one/patch.diff")

@@ -166,3 +166,17 @@ def test_an_agents_run_is_read_as_it_records_itself() -> None:
     assert [n.visits for n in search.tree.nodes] == [4, 3, 2]
     assert log.told.search("puct") is None  # the journal does not tell its priors
     assert log.told.search("swe-search-moatless") is None
+
+
+def test_the_timeline_of_a_resumed_run_never_goes_back() -> None:
+    log = RunLog()
+    log.take("prepared", {"targets": ["t"], "seconds_so_far": 2.0}, 1002.0)
+    log.take("interrupted", {"seconds_so_far": 5.0}, 1005.0)
+    log.take("budget", {"budget_tests": 9}, 1500.0)  # resumed after eight minutes
+    log.take(*step(0, 0, "k1"), 1501.0)
+    log.take(*outcome(0, 1.0, passed=True), 1502.0)
+    log.take("clock", {"seconds_so_far": 7.0}, 1502.0)
+    log.take("search-ended", {"because": "enough", "seconds_so_far": 8.0}, 1503.0)
+    assert [moment.seconds for moment in log.timeline] == [2.0, 5.0, 7.0, 7.0, 8.0]
+    assert log.nodes[1].time == 7.0
+    assert log.seconds == 8.0

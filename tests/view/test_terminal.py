@@ -86,7 +86,7 @@ def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_without_a_terminal_progress_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     with live_view(quiet=False) as listener:
-        listener(search(7))
+        listener(search(7, nodes=8))
     captured = capsys.readouterr()
     assert "7 of 100 evaluations" in captured.err
     assert "\x1b" not in captured.err
@@ -223,3 +223,44 @@ def test_a_quiet_result_says_in_one_line_what_was_written(
     assert capsys.readouterr().out.splitlines()[-1] == (
         "wrote shop/price.py and shop/cart.py into /code/shop"
     )
+
+
+def test_a_verified_patch_that_looks_made_for_the_tests_is_not_announced_as_good(
+    document: dict, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "300")
+    green, red, title = "\x1b[1;32m", "\x1b[1;31m", "verified, but it looks made for the tests"
+    show_result(document, quiet=False)
+    before = capsys.readouterr().out
+    assert f"{green}verified" in before
+    assert "to apply  " in before
+    flag = {"rule": "hard-coded", "path": "a.py", "line": 7, "code": "return 12"}
+    document["candidates"][0]["flags"] = [flag]
+    show_result(document, quiet=False)
+    after = capsys.readouterr().out
+    assert f"{red}{title}" in after
+    assert f"{green}verified" not in after
+    assert "to apply" not in after
+    (line,) = [line for line in after.splitlines() if "apply /runs/one/patch.diff" in line]
+    assert line.startswith("if it is right")
+
+
+def test_a_line_of_a_result_is_whole_where_a_program_reads_it(
+    document: dict, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "why " * 100 + "the end"
+    document["estimate"]["reasons"]["targets"] = reason
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show_result(document, quiet=False)
+    assert any(reason in line for line in capsys.readouterr().out.splitlines())
+    monkeypatch.setenv("COLUMNS", "80")  # whoever sets it wants that width
+    show_result(document, quiet=False)
+    assert not any(reason in line for line in capsys.readouterr().out.splitlines())
+
+
+def test_plain_progress_says_why_the_search_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    view = PlainView()
+    view(Progress("verify", "patch 1 of 1", 40, 100))
+    view(search(40))
+    assert capsys.readouterr().err.splitlines()[-1].endswith("searching: trying edit 40")

@@ -46,6 +46,17 @@ app = typer.Typer(
 )
 
 
+# What people type for a command that is called otherwise.
+_MEANT = {
+    "repair": "fix", "solve": "fix", "run": "fix", "patch": "fix", "search": "fix",
+    "continue": "resume", "restart": "resume",
+    "status": "show", "report": "show", "result": "show", "log": "show", "tree": "show",
+    "serve": "view", "web": "view", "watch": "view", "check": "doctor", "info": "doctor",
+    "list": "systems", "studies": "systems", "ls": "systems", "measure": "study",
+    "benchmark": "bench", "example": "demo", "feedback": "judge",
+}  # fmt: skip
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from meritree import __version__
@@ -102,7 +113,15 @@ def _usage(error: typer.TyperException) -> str:
     where = context.command_path if context else "meritree"
     said = _refused_value(error) or error.format_message().rstrip(".")
     said = said if not said or said.endswith("?") else f"{said}."
+    if where == "meritree":
+        said += _meant(said)
     return f"{said} `{where} --help` shows what there is.".lstrip()
+
+
+def _meant(said: str) -> str:
+    """The command that may have been meant by one that there is not."""
+    wanted = said.removeprefix("No such command '").removesuffix("'.")
+    return f" Did you mean '{_MEANT[wanted]}'?" if wanted in _MEANT else ""
 
 
 def _refused_value(error: typer.TyperException) -> str:

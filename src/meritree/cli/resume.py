@@ -67,7 +67,7 @@ def resume(
     What was asked of `fix` (seed, strategy, ...) stays as it was. With a larger budget a run that
     had used its own up goes on too, to the tree of one run with that budget. Exit codes: see `fix`.
     """
-    from meritree.swe.resuming import Budget, Endpoint, ended
+    from meritree.swe.resuming import Budget, Endpoint, ended, refuse_idle
     from meritree.swe.resuming import resume as resume_run
 
     context.obj.json = bool(json)
@@ -75,6 +75,7 @@ def resume(
     context.obj.folder = str(path) if path.is_dir() else ""
     budget = Budget(budget_tests, budget_seconds, budget_usd, budget_tokens)
     endpoint = Endpoint(base_url.strip(), model.strip())
+    refuse_idle(endpoint, budget.given, path)
     done = ended(path)
     if done is not None and not budget.given:
         if not quiet:

@@ -96,10 +96,10 @@ def _say(name: str) -> None:
 
 
 def _show(results: Sequence[Result], sandboxes: Sequence[Sandbox]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from meritree.run.escapes import failures
+    from meritree.view.printing import result_console
 
     table = Table("attempt", *(one.kind for one in sandboxes), "what it tries", box=None)
     ordered = sorted(results, key=lambda one: one.attempt)
@@ -107,7 +107,7 @@ def _show(results: Sequence[Result], sandboxes: Sequence[Sandbox]) -> None:
         by_kind = {one.kind: one for one in group}
         cells = [_cell(by_kind[s.kind]) for s in sandboxes]
         table.add_row(name, *cells, next(iter(by_kind.values())).what)
-    console = Console(highlight=False)
+    console = result_console()
     console.print(table)
     for sandbox in sandboxes:
         console.print(_summary(sandbox.kind, [r for r in results if r.kind == sandbox.kind]))

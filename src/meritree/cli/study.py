@@ -189,7 +189,8 @@ def _measure(
             if first and done and not quiet:
                 console.print(
                     f"{done} of {total} seeds lie in {folder} from an earlier run and are kept "
-                    "(--anew measures them again)", markup=False, highlight=False,
+                    "(--anew measures them again)",
+                    markup=False, highlight=False, soft_wrap=True,
                 )  # fmt: skip
             first = False
             bar.update(task, completed=done, total=total)
@@ -230,13 +231,13 @@ def _keep(result: Result, folder: Path) -> None:
 
 
 def _show(study: Study, result: Result, folder: Path, check: bool, differences: list[str]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from meritree.studies.result import table
+    from meritree.view.printing import result_console
 
-    console = Console(highlight=False)
+    console = result_console()
     head, rows = table(result.rows)
     figures = Table(*head, title=f"{study.id} {study.name}", title_justify="left")
     for row in rows:
@@ -252,8 +253,9 @@ def _show(study: Study, result: Result, folder: Path, check: bool, differences: 
     if result.scale == "smoke":
         console.print("A smoke run only shows that everything works; its verdict decides nothing.")
     console.print(
-        f"figure: {folder / 'figure.png'}\nresult: {folder / 'result.json'}", markup=False
-    )
+        f"figure: {folder / 'figure.png'}\nresult: {folder / 'result.json'}",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
     if check:
         agree = "agrees with the stored result" if not differences else "differs from it:"
         console.print(f"check: {agree}", markup=False)

@@ -48,10 +48,9 @@ def _table(rows: tuple[System, ...]) -> None:
     """One line a system: cut to a terminal's width, whole where it is read by a program."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
-        line = (
-            f"{row.id}  {row.name:21} {row.room:9} {row.state_in_words:22} {row.verdict or '-':14}"
-        )
-        print((line + row.title)[:width])
+        verdict, note = row.verdict or "-", f" ({row.state}: {row.note})" if row.note else ""
+        line = f"{row.id}  {row.name:21} {row.room:9} {row.state:8} {verdict:14} "
+        print((line + row.title + note)[:width])
     tally = Counter(row.state for row in rows)
     counts = ", ".join(f"{tally[state]} {state}" for state in ("works", "part", "planned"))
     print(f"{len(rows)} systems: {counts}")

@@ -193,7 +193,9 @@ class Ledger:
         limit = self.limits.seconds
         if limit is None:
             return
-        if now >= limit or now + seconds > limit:
+        if now >= limit:
+            raise BudgetExceeded(f"the limit of {limit:g} seconds is reached; raise it to go on")
+        if now + seconds > limit:
             raise BudgetExceeded(
                 f"the limit of {limit:g} seconds is reached: {now:.1f} s have passed and up to "
                 f"{seconds:g} s more were asked; raise the limit to go on"
@@ -204,6 +206,10 @@ class Ledger:
         if cap is None or self._spent[index] + self._reserved[index] + asked <= cap:
             return
         scale = _PICO if name == "usd" else 1
+        if self._spent[index] >= cap:
+            raise BudgetExceeded(
+                f"the limit of {cap / scale:g} {name} is reached; raise it to go on"
+            )
         raise BudgetExceeded(
             f"the limit of {cap / scale:g} {name} would be exceeded: "
             f"{self._spent[index] / scale:g} spent, {self._reserved[index] / scale:g} reserved, "

@@ -45,6 +45,11 @@ class SearchTree:
         self._backup = strategy.backup
         self._fold: Callable[[Node, float], float] = strategy.backup.fold
         self._scheduler = strategy.selector.bind(self.tree, strategy.widening, seed)
+        if self._scheduler is None:
+            raise SearchError(
+                f"{type(strategy.selector).__name__}.bind gave None; return a scheduler, such as "
+                "Frontier(tree, self) or Descent(tree, self, widening)"
+            )
         self._decisions = Decisions(self.tree, strategy.close_solved, self._scheduler.changed)
         self._eager = self._scheduler.reads_subtrees
         self._virtual_loss = self._scheduler.virtual_loss

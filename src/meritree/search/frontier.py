@@ -144,6 +144,11 @@ class Frontier:
             if node.expansions + node.pending < node.cap:
                 value = score(tree, node)
                 if value is None:
+                    if node.parent < 0 and not node.children:
+                        raise SearchError(
+                            f"{type(self.scorer).__name__} scored the root as None, so that "
+                            "nothing could be expanded; return a number (is a `return` missing?)"
+                        )
                     continue
                 if value != value:
                     raise SearchError(

@@ -99,6 +99,11 @@ class Descent:
                 bar = scorer.widen(node) if node.kind is _OR else _INF
                 if bar == _INF:
                     return node
+                if bar is None:
+                    raise SearchError(
+                        f"{type(scorer).__name__}.widen gave None at node {node.id}; return a "
+                        "number, -inf where the node may take no further child"
+                    )
             if node.kind is not _OR:
                 top, child = _weakest(node)
             elif len(node.open) <= FEW:

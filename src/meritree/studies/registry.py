@@ -19,6 +19,9 @@ from meritree.errors import BadInput
 if TYPE_CHECKING:
     from meritree.studies.study import Study
 
+_NEAR = 0.7  # likeness of names that one may be typed for the other
+_PART = 3  # letters of a name that tell what is meant
+
 State = Literal["works", "part", "planned"]
 Verdict = Literal["holds", "holds in part", "inconclusive", "does not hold"]
 
@@ -78,7 +81,10 @@ def system_named(wanted: str) -> System:
     for system in systems():
         if text == system.name or (number.isdigit() and int(number) == int(system.id[1:])):
             return system
-    near = get_close_matches(text, [system.name for system in systems()], n=3, cutoff=0.5)
+    names = [system.name for system in systems()]
+    near = [name for name in names if len(text) >= _PART and text in name]
+    near += [name for name in get_close_matches(text, names, n=3, cutoff=_NEAR) if name not in near]
+    near = near[:3]
     hint = f"did you mean {', '.join(near)}?" if near else "`meritree systems` lists all"
     raise BadInput(f"no system is called {wanted!r}; {hint}")
 

@@ -19,6 +19,8 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.run.journal import Journal
 from meritree.run.ledger import Ledger, Limits
 from meritree.search.terms import next_priors
+from meritree.swe import answer
+from meritree.swe.answer import Ending
 from meritree.swe.apply import apply_files
 from meritree.swe.asked import check_options
 from meritree.swe.calibration import acceptance
@@ -33,6 +35,7 @@ from meritree.swe.fix_search import (
     started_search,
 )
 from meritree.swe.own_channels import Channel, named, with_channels
+from meritree.swe.partial import PARTIAL, partial_patch
 from meritree.swe.prepare import prepare
 from meritree.swe.prepared import Prepared
 from meritree.swe.result import Candidate, FixOptions, FixResult, Listener, Progress, TestOutcome
@@ -41,7 +44,6 @@ from meritree.swe.setting_aside import SET_ASIDE, keys_set_aside, keys_standing,
 from meritree.swe.targets import Ended
 from meritree.swe.value import ValueWeights
 from meritree.swe.verify import Checks, rank_and_verify
-from meritree.swe.wording import passing
 
 if TYPE_CHECKING:  # what models need is loaded when one is named
     from meritree.swe.choosing import Chooser
@@ -107,6 +109,7 @@ class Run:
         self.chooser: Chooser | None = None
         self.fruitless = False  # a larger budget did not lengthen the search
         self.verdicts: dict[str, Mapping[str, Any]] = {}  # of the final check, by key
+        self.partials: dict[str, Mapping[str, Any]] = {}  # of patches for some targets, by key
 
     def go(self) -> FixResult:
         """Prepare, search, verify; write patch, result and report."""
@@ -138,9 +141,11 @@ class Run:
         known = next((p for kind, p in events if kind == "prepared"), None)
         self.prepared = prepare(self.options, self.folder, self._say, known)
         if known is None:
-            self.journal.append("prepared", self.prepared.evidence())
+            evidence = {**self.prepared.evidence(), "seconds_so_far": self._seconds()}
+            self.journal.append("prepared", evidence)
         search = self._search(events)
         self.verdicts.update({p["key"]: p for kind, p in events if kind == "verdict"})
+        self.partials.update({p["key"]: p for kind, p in events if kind == PARTIAL})
         check = None
         if not isinstance(search, CodeSearch):
             from meritree.swe.agent.setup import final_verdict, with_steps
@@ -223,10 +228,12 @@ class Run:
         )
 
     def _is_worth_going_on(self, candidates: Sequence[Candidate]) -> bool:
-        """There are tests to pass, no candidate passed them honestly, and there is time."""
+        """There are tests to pass, no candidate passed them honestly, and the budget lasts."""
         assert self.prepared is not None
-        holds = any(c.verified and not c.flags for c in candidates)
-        return bool(self.prepared.targets) and not holds and self._seconds_left() > 0
+        assert self.search is not None
+        if any(c.verified and not c.flags for c in candidates) or not self.prepared.targets:
+            return False
+        return self._seconds_left() > 0 and self.search.evaluations < self.options.budget_tests
 
     # ---- what is said on the way -----------------------------------------------------
 
@@ -277,6 +284,9 @@ class Run:
         self.verdicts[key] = verdict
         self.journal.append("verdict", {"key": key, **verdict, "seconds_so_far": self._seconds()})
 
+    def _note_partial(self, verdict: dict[str, Any]) -> None:
+        self.journal.append(PARTIAL, {**verdict, "seconds_so_far": self._seconds()})
+
     def _note_choice(self, said: dict[str, Any]) -> None:
         self.journal.append("choice", {**said, "seconds_so_far": self._seconds()})
 
@@ -322,50 +332,26 @@ class Run:
         candidates: tuple[Candidate, ...],
         after: tuple[TestOutcome, ...],
     ) -> FixResult:
-        targets = len(self.prepared.targets) if self.prepared else 0
+        assert self.prepared is not None
+        targets = len(self.prepared.targets)
+        over, out = self._seconds_left() <= 0, str(self.folder.root)
+        end = Ending(search.stopped_because, search.evaluations, targets, over, out)
+        partial = None
         if any(c.verified for c in candidates):
-            status, message = "verified", self._verified(candidates, targets)
-        elif candidates:
-            status = "unverified"
-            why = "but not the final check" if targets else "but no given test verifies it"
-            message = f"a patch passed in the search {why}: {candidates[0].verdict}"
+            status, message = "verified", answer.verified(candidates, targets)
         else:
-            status = "not-found"
-            message = (
-                f"no patch found in {search.evaluations} candidate evaluations "
-                f"({search.stopped_because}); {self._advice(search)}"
+            partial = partial_patch(
+                self.prepared, search, self._say, self._note_partial, self.partials
             )
+            if candidates:
+                status, message = "unverified", answer.unverified(candidates[0], partial, end)
+            else:
+                status, message = "not-found", answer.not_found(self.options, partial, end)
         result = self._base(status, message)
         if self.fruitless:
             note = f"more budget changed nothing: {search.stopped_because}"
             result = replace(result, warnings=(*result.warnings, note))
-        return replace(result, candidates=candidates, tests_after=after)
-
-    def _advice(self, search: Search) -> str:
-        most, several = self.options.budget_tests, self.prepared and len(self.prepared.targets) > 1
-        one = ", or repair one failing test after the other with --failing" if several else ""
-        other = f"try another --seed or --strategy{one}"
-        if search.evaluations >= most:
-            more = f"--budget-tests {2 * most}"
-        elif self._seconds_left() <= 0:
-            more = f"--budget-seconds {2 * self.options.budget_seconds:g}"
-        else:
-            return other
-        return f"`meritree resume {self.folder.root} {more}` goes on from here; or {other}"
-
-    def _verified(self, candidates: Sequence[Candidate], targets: int) -> str:
-        more = sum(c.verified for c in candidates[1:])
-        unchecked = sum(not c.checked for c in candidates)
-        others = [
-            f"{n} {what}" for n, what in ((more, "more verified"), (unchecked, "not checked")) if n
-        ]
-        told = f"; {', '.join(others)}, see the report" if others else ""
-        made_for_tests = "It looks made for the tests, so it was not applied: see its flags."
-        return (
-            f"verified: {passing(targets, 'target test')}, nothing that passed before fails, "
-            f"twice, in fresh processes{told}. "
-            + (made_for_tests if candidates[0].flags else "Passing tests is evidence, not proof.")
-        )
+        return replace(result, candidates=candidates, tests_after=after, partial=partial)
 
     def _apply(self, result: FixResult) -> None:
         assert self.prepared is not None

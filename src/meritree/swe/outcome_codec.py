@@ -56,6 +56,8 @@ def encode_result(result: TestResult) -> dict[str, Any]:
     if result.similarity is not None:
         data["similarity"] = result.similarity
     data["seconds"] = round(result.seconds, 6)
+    if result.outside:
+        data["outside"] = True
     if result.frames:
         data["frames"] = [list(frame) for frame in result.frames[-10:]]
     return data
@@ -75,7 +77,8 @@ def decode_result(data: Mapping[str, Any]) -> TestResult:
         raise ValueError(f"status {result.status!r}")
     similarity = () if result.similarity is None else ("similarity",)
     for names, kind in (
-        ((*_NUMBERS, *similarity), int | float), (_TEXTS, str), (_MAYBE_TEXTS, str | None)
+        ((*_NUMBERS, *similarity), int | float), (_TEXTS, str), (_MAYBE_TEXTS, str | None),
+        (("outside",), bool),
     ):  # fmt: skip
         for name in names:
             if not isinstance(getattr(result, name), kind):

@@ -81,7 +81,7 @@ class Prepared:
 
     def tests_before(self) -> tuple[TestOutcome, ...]:
         """Every test on the unchanged code."""
-        return outcomes(self.baseline.results)
+        return outcomes(self.baseline.results, self.command.kind)
 
     def evidence(self) -> dict[str, Any]:
         """What a resumed run must not measure again, as JSON data."""

@@ -114,6 +114,18 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """A patch that mends some of the failing tests and breaks none; never verified as a whole."""
+
+    patch: str  # unified diff, applies with `git apply`
+    files: tuple[str, ...]
+    edits: tuple[str, ...]  # rationale of each edit, in order
+    node: int  # id in the search tree
+    mends: tuple[str, ...]  # target tests that pass with it, twice, in fresh processes
+    fails: tuple[str, ...]  # target tests that still fail
+
+
+@dataclass(frozen=True, slots=True)
 class FixResult:
     """The answer of a run."""
 
@@ -140,6 +152,7 @@ class FixResult:
     tokens: int = 0  # of language models, prompt and completion
     usd: float = 0.0  # as far as prices are known
     choice: Mapping[str, Any] | None = None  # of a debate among the verified patches
+    partial: Partial | None = None  # where no patch is verified: the best for some of the targets
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -182,7 +195,13 @@ class FixResult:
         for name in ("tests_before", "tests_after"):
             values[name] = tuple(TestOutcome(**one) for one in values[name])
         values["candidates"] = tuple(map(_candidate, document["candidates"]))
+        if part := values.get("partial"):
+            values["partial"] = Partial(**{f.name: _fixed(part[f.name]) for f in fields(Partial)})
         return cls(**values)
+
+
+def _fixed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _candidate(data: Mapping[str, Any]) -> Candidate:

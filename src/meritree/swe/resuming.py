@@ -77,6 +77,7 @@ def resume(
     """
     folder = _folder_of(out)
     more = (budget or Budget()).given
+    refuse_idle(endpoint or Endpoint(), more, out)
     if not more and not apply and (done := ended(folder.root)) is not None:
         return done
     with folder.disk_errors(), Journal.open(folder.journal) as journal:
@@ -121,6 +122,22 @@ def ended(out: Path) -> FixResult | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # stopped before it was written: the journal has all it was made of
     return result if result.status == status else None
+
+
+def refuse_idle(endpoint: Endpoint, more: Mapping[str, Any], out: Path) -> None:
+    """An endpoint for a run that has ended would never be asked.
+
+    Raises:
+        BadInput: nothing is left to ask; the message says how to go on.
+    """
+    if endpoint.given and not more and ended(out) is not None:
+        option = (
+            f"--model {endpoint.model}" if endpoint.model else f"--base-url {endpoint.base_url}"
+        )
+        raise BadInput(
+            f"{option}: the run in {out} has ended, no model is asked any more; leave it out to "
+            "see the result, or give a larger budget too (--budget-tests N) to go on"
+        )
 
 
 def _folder_of(out: Path) -> RunFolder:
@@ -221,4 +238,4 @@ def _check_spent(more: Mapping[str, Any], events: Past) -> None:
             )
 
 
-__all__ = ["Budget", "Endpoint", "ended", "resume"]
+__all__ = ["Budget", "Endpoint", "ended", "refuse_idle", "resume"]

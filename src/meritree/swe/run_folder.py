@@ -1,7 +1,7 @@
 """The folder of one run: where it is, what lies in it, how it is made and cleared.
 
-`patch.diff`, `run.db` (the journal), `report.html` and `result.json` are for people;
-`objects` (states as git objects) and `work` (scratch copies, removed at the end) are ours.
+`patch.diff` (or `partial.diff`), `run.db` (the journal), `report.html` and `result.json` are for
+people; `objects` (states as git objects) and `work` (scratch copies, removed at the end) are ours.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class RunFolder:
         return self.root / "patch.diff"
 
     @property
+    def partial(self) -> Path:
+        return self.root / "partial.diff"
+
+    @property
     def result(self) -> Path:
         return self.root / "result.json"
 
@@ -72,7 +76,7 @@ class RunFolder:
                 return  # something of the user's is in it: leave it
 
     def write_result(self, result: FixResult) -> None:
-        """Write patch.diff (when there is a patch) and result.json."""
+        """Write patch.diff or partial.diff (when there is such a patch) and result.json."""
         best = result.candidates[0] if result.candidates else None
         if best is not None:
             _write_whole(self.patch, best.patch.encode("utf-8", "surrogateescape"))
@@ -80,6 +84,10 @@ class RunFolder:
                 target = self.root / "own-tests" / Path(path).name
                 target.parent.mkdir(exist_ok=True)
                 _write_whole(target, text.encode("utf-8", "backslashreplace"))
+        if result.partial is not None:
+            _write_whole(self.partial, result.partial.patch.encode("utf-8", "surrogateescape"))
+        else:  # of an earlier part of the run
+            self.partial.unlink(missing_ok=True)
         document = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
         _write_whole(self.result, document.encode("utf-8", "backslashreplace"))
 
@@ -146,9 +154,11 @@ def create(options: FixOptions) -> RunFolder:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--out {root} cannot be made: {error.strerror}") from error
+        raise BadInput(
+            f"--out {root} cannot be made: {error.strerror}; give a folder that you may write"
+        ) from error
     if not os.access(root, os.W_OK):
-        raise BadInput(f"--out {root} cannot be written; give another folder")
+        raise BadInput(f"--out {root} cannot be written; give a folder that you may write")
     return RunFolder(root, made)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from meritree.errors import BadInput
 from meritree.swe.result import FixOptions, Status, TestOutcome
 from meritree.swe.testing import Baseline, TestResult, TestSession
+from meritree.swe.testing.types import CommandKind
 from meritree.swe.wording import counted
 
 
@@ -30,9 +31,15 @@ class Ended(Exception):
         self.warnings = warnings
 
 
-def outcomes(results: Mapping[str, TestResult]) -> tuple[TestOutcome, ...]:
-    """Results in the form of the answer."""
-    return tuple(TestOutcome(r.id, r.status, r.message) for r in results.values())
+def outcomes(results: Mapping[str, TestResult], kind: CommandKind) -> tuple[TestOutcome, ...]:
+    """Results in the form of the answer, in the words of the test framework."""
+    return tuple(TestOutcome(r.id, r.called(kind), _message(r)) for r in results.values())
+
+
+def _message(result: TestResult) -> str:
+    """The message; the exception's name before it where it is no failed assertion."""
+    named = result.status == "error" and not result.message.startswith(result.exception)
+    return f"{result.exception}: {result.message}".rstrip(": ") if named else result.message
 
 
 def choose_targets(
@@ -68,7 +75,7 @@ def choose_targets(
             "(no collected test fails)"
         )
     if not failing:
-        tests = outcomes(baseline.results)
+        tests = outcomes(baseline.results, session.command.kind)
         if options.issue and options.by_model:
             return (), ()
         if options.issue:

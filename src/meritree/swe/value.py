@@ -305,6 +305,8 @@ def _kept(case: _Case) -> tuple[float, str]:
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         return 1.0 - len(broken) / (guards + 1), f"breaks {broken[0]}{more}"
+    if not guards and case.outcome.passed_all:
+        return 1.0, "no passing test runs the changed code"
     if not guards:
         return 1.0, "no passing test was run yet"
     return 1.0, f"{guards} passing test{'s' * (guards > 1)} run, none broken"

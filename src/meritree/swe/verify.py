@@ -20,7 +20,7 @@ from meritree.swe.repair.naturalness import TokenModel
 from meritree.swe.repair.ranking import WEIGHTS, PlausiblePatch, RankedPatch, rank
 from meritree.swe.result import Candidate, Progress, TestOutcome
 from meritree.swe.search_setup import flags
-from meritree.swe.testing.types import FinalVerdict
+from meritree.swe.testing.types import FinalVerdict, Outcome
 from meritree.swe.value import ValueWeights, channel_gains, refused
 from meritree.swe.wording import counted, passing
 from meritree.value.conformal import Acceptance
@@ -40,6 +40,7 @@ class Judged(Protocol):
     estimate: Estimate
     probability: float
     found_at: int
+    outcome: Outcome | None
 
 
 class Searched(Protocol):
@@ -220,13 +221,12 @@ def _candidate(
     checked = bool(verdict.get("checked", True))
     held = verdict["verified"] or verdict.get("own_test") or not checked
     estimate = state.estimate if held else refused(state.estimate, verdict["reason"])
-    ranking = "; ".join(item.reasons(WEIGHTS))
-    words = (
-        f"{passing(len(prepared.targets), 'target test')} and "
-        f"{passing(len(prepared.guards), 'other', 'still ')}, in {RUNS} fresh processes"
-        if verdict["verified"]
-        else str(verdict["reason"])
-    )
+    reasons = {"ranking": "; ".join(item.reasons(WEIGHTS))}
+    words = str(verdict.get("reason", ""))
+    if verdict["verified"]:
+        others = f"{passing(len(prepared.guards), 'other', 'still ')}, in {RUNS} fresh processes"
+        words = f"{passing(len(prepared.targets), 'target test')} and {others}"
+        reasons["kept"] = others if prepared.guards else "there is no other test that passed"
     suspect = flags(prepared, search.path(node))
     if suspect and verdict["verified"]:
         words += f"; but it looks made for the tests: {'; '.join(f.words for f in suspect[:3])}"
@@ -237,7 +237,7 @@ def _candidate(
         patch=prepared.store.diff(prepared.base, new),
         files=tuple(sorted(files)),
         edits=tuple(f"{e.path}:{e.line} {e.rationale}" for e in search.path(node)),
-        estimate=_with_ranking(estimate, ranking),
+        estimate=_with_reasons(estimate, reasons),
         node=node,
         evaluations=state.found_at,
         verdict=words,
@@ -263,13 +263,10 @@ def _with_risk(candidate: Candidate, acceptance: Acceptance | None) -> Candidate
     return replace(candidate, risk=risk, verdict=words)
 
 
-def _with_ranking(estimate: Estimate, ranking: str) -> Estimate:
-    if not ranking:
-        return estimate
-    reasons = {**estimate.reasons, "ranking": ranking}
-    return Estimate(
-        estimate.mean, estimate.std, estimate.n, estimate.channels, reasons, estimate.cost
-    )
+def _with_reasons(estimate: Estimate, more: Mapping[str, str]) -> Estimate:
+    """The estimate with what ranking and final check say, of channels that it has."""
+    told = {n: w for n, w in more.items() if w and (n == "ranking" or n in estimate.channels)}
+    return estimate._replace(reasons={**estimate.reasons, **told})
 
 
 def _placed(candidate: Candidate, place: int) -> Candidate:

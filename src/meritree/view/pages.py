@@ -125,7 +125,7 @@ def run_page(entry: Entry, watch: Watch, *, bare: bool = False) -> str:
     body.append(_state_line(watch))
     ended = log.phase == "ended" or (log.seq == 0 and document is not None)
     if document is not None and not bare:
-        body += [*report.verdict(document), *report.patch(document)]
+        body += [*report.verdict(document), *report.patch(document), *report.partial(document)]
         best = document["candidates"][0] if document["candidates"] else {}
         body += [*report.flags(best), *report.steps(document), *report.why(document)]
     body.append("<h2>The search tree</h2>")

@@ -43,6 +43,7 @@ def render_report(document: Document, tree: SearchTreeView, log: RunLog | None =
     body = [
         *verdict(document),
         *patch(document),
+        *partial(document),
         *(flags(document["candidates"][0]) if document["candidates"] else ()),
         *steps(document),
         *chosen(document),
@@ -62,7 +63,7 @@ def render_report(document: Document, tree: SearchTreeView, log: RunLog | None =
 
 def title(document: Document) -> str:
     """The page's title."""
-    state = words.STATUS_WORDS.get(document["status"], "?")
+    state, _ = words.headline(document)
     return words.one_line(f"{state}: {name_of(document)}")
 
 
@@ -74,8 +75,9 @@ def name_of(document: Document) -> str:
 def verdict(document: Document) -> Iterator[str]:
     """Status, message, the evidence for it."""
     state, message = words.headline(document)
+    kind = "flagged" if words.suspect(document) else document["status"]
     yield (
-        f'<h1><span class="verdict {text(document["status"])}">{text(state)}</span>: '
+        f'<h1><span class="verdict {text(kind)}">{text(state)}</span>: '
         f"{text(name_of(document))}</h1>"
     )
     yield f"<p>{text(message)}</p>"
@@ -100,7 +102,23 @@ def patch(document: Document) -> Iterator[str]:
     if document["patch"]:
         yield "<h2>The patch</h2>"
         yield difference(document["patch"], "the patch")
+        if words.suspect(document):
+            yield "<p><strong>Only if you find it right:</strong></p>"
         yield command(words.apply_command(document))
+
+
+def partial(document: Document) -> Iterator[str]:
+    """The patch that mends some of the failing tests, where none mends all."""
+    part = words.partial(document)
+    if part is None:
+        return
+    yield "<h2>A patch for some of the failing tests</h2>"
+    yield f"<p>It {words.partial_words(document)}.</p>"
+    yield difference(part["patch"], "the partial patch")
+    rows = [*((test, "passes") for test in part["mends"]), *((t, "fails") for t in part["fails"])]
+    yield table(rows, ("test", "with it"))
+    for shell in words.partial_commands(document):
+        yield command(shell)
 
 
 def flags(candidate: Mapping[str, Any]) -> Iterator[str]:

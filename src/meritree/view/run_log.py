@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from meritree.view.differences import Differences, change_of, start_of
-from meritree.view.observed import observation_of
+from meritree.view.payloads import costs_of, mapping, mean_of, node_of
 from meritree.view.scores import Told
 from meritree.view.tree import TreeNode
 from meritree.view.words import one_line
 
 ROOT_LABEL = "the code as it is"
-_COSTS = ("seconds", "tokens", "usd", "evaluations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +88,7 @@ class RunLog:
         so_far = payload.get("seconds_so_far")
         if time and isinstance(so_far, int | float):  # a resumed run's pauses do not count
             self._began = time - so_far
+            self._not_after(so_far)
         self._began = self._began or time
         self.seconds = max(0.0, time - self._began)
         read = _READERS.get(kind)
@@ -97,6 +97,17 @@ class RunLog:
                 read(self, payload)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             self._say(f"an event {one_line(kind)} could not be read: {one_line(repr(error))}")
+
+    def _not_after(self, seconds: float) -> None:
+        """What was read since a pause, and dated as if it had counted, was not later than this."""
+        for place, moment in reversed(list(enumerate(self.timeline))):
+            if moment.seconds <= seconds:
+                break
+            self.timeline[place] = replace(moment, seconds=seconds)
+        for node in reversed(self.nodes):
+            if node.time <= seconds:
+                break
+            self.nodes[node.id] = replace(node, time=seconds)
 
     # ---- one method an event --------------------------------------------------------
 
@@ -109,7 +120,7 @@ class RunLog:
             start_of(self.folder, base, self.differences)
 
     def _root(self, payload: Mapping[str, Any]) -> None:
-        self._root_value = _mean(payload)
+        self._root_value = mean_of(payload)
         self._say(f"the search began, the code as it is has value {self._root_value:.2f}")
 
     def _step(self, payload: Mapping[str, Any]) -> None:
@@ -131,7 +142,7 @@ class RunLog:
     def _reply(self, payload: Mapping[str, Any]) -> None:
         """What a run has spent in all after a model's reply; the rise is the ticket's cost."""
         cost = self._costs.setdefault(payload["ticket"], {})
-        for name, value in _costs({"cost": payload.get("spent")}).items():
+        for name, value in costs_of({"cost": payload.get("spent")}).items():
             rise = max(0.0, value - self.spent.get(name, 0.0))
             cost[name] = cost.get(name, 0.0) + rise
             self.spent[name] = self.spent.get(name, 0.0) + rise
@@ -147,9 +158,9 @@ class RunLog:
         tests = self._tests.pop(payload["ticket"], {})
         payload = {**payload, **{k: v for k, v in tests.items() if k == "observation"}}
         parent, key = int(step["node"]), str(step["key"])
-        mean, passed = _mean(payload), bool(payload.get("passed_all"))
+        mean, passed = mean_of(payload), bool(payload.get("passed_all"))
         self.told.child(parent, key, mean, step.get("probability"), step.get("next_prior"), passed)
-        cost = {**_costs(step), **_costs(payload)}
+        cost = {**costs_of(step), **costs_of(payload)}
         for name, value in cost.items():
             self.spent[name] = self.spent.get(name, 0.0) + value
         cost |= self._costs.pop(payload["ticket"], {})
@@ -158,12 +169,12 @@ class RunLog:
             return
         number = len(self.nodes)
         self.keys[key] = number
-        change = change_of(parent, _mapping(step.get("edit")))
+        change = change_of(parent, mapping(step.get("edit")))
         if change is not None:
             self.differences.changes[number] = change
         elif isinstance(step.get("tree"), str):
             self.differences.states[number] = step["tree"]
-        node = _node(number, step, payload, self.evaluations, self.seconds, cost)
+        node = node_of(number, step, payload, self.evaluations, self.seconds, cost)
         self.nodes.append(node)
         if node.kind == "passed":
             self._passed += 1
@@ -194,7 +205,7 @@ class RunLog:
         self.phase = "verify"
         self._say(f"the search ended: {one_line(payload.get('because', '?'), 200)}")
         self.told.next_priors.update(
-            {int(node): float(p) for node, p in _mapping(payload.get("next_priors")).items()}
+            {int(node): float(p) for node, p in mapping(payload.get("next_priors")).items()}
         )
 
     def _set_aside(self, payload: Mapping[str, Any]) -> None:
@@ -211,6 +222,12 @@ class RunLog:
         else:
             why = one_line(payload.get("reason", ""), 200)
             self._say(f"refused by the final check: node {node}: {why}")
+
+    def _partial(self, payload: Mapping[str, Any]) -> None:
+        self.phase = "verify"
+        node, mends = self.keys.get(str(payload["key"])), len(payload["mends"])
+        why = "" if payload["held"] else f"; it does not hold: {one_line(payload['reason'], 200)}"
+        self._say(f"node {node} mends {mends} target test{'s' * (mends != 1)}, not all{why}")
 
     def _interrupted(self, payload: Mapping[str, Any]) -> None:
         self.status = "interrupted"
@@ -241,62 +258,8 @@ _READERS = {
     "search-ended": RunLog._search_ended,
     "set-aside": RunLog._set_aside,
     "verdict": RunLog._verdict,
+    "partial": RunLog._partial,
     "interrupted": RunLog._interrupted,
     "finished": RunLog._finished,
     "note": RunLog._note,
 }
-
-
-def _node(
-    number: int,
-    step: Mapping[str, Any],
-    outcome: Mapping[str, Any],
-    at: int,
-    seconds: float,
-    cost: Mapping[str, float],
-) -> TreeNode:
-    edit = _mapping(step.get("edit"))
-    estimate = _mapping(outcome.get("estimate"))
-    place = f"{edit.get('path', '?')}:{edit.get('line', '?')}" if edit else ""
-    words = step.get("label") or edit.get("rationale") or ("an edit" if edit else "a step")
-    prior = step.get("probability")
-    return TreeNode(
-        id=number,
-        parent=int(step["node"]),
-        label=f"{words} ({place})" if place else str(words),
-        value=_mean(outcome),
-        kind="passed" if outcome.get("passed_all") else str(step.get("kind") or "edit"),
-        channels={str(k): float(v) for k, v in _mapping(estimate.get("channels")).items()},
-        reasons={str(k): str(v) for k, v in _mapping(estimate.get("reasons")).items()},
-        action=_action(step, edit),
-        place=place,
-        observation=observation_of({"observation": step.get("observation"), **outcome}),
-        diff=str(step.get("diff") or outcome.get("diff") or ""),
-        prior=float(prior) if isinstance(prior, int | float) else None,
-        at=at,
-        time=round(seconds, 3),
-        cost=cost,
-    )
-
-
-def _action(step: Mapping[str, Any], edit: Mapping[str, Any]) -> str:
-    """The action's short name; an agent's action is data, and its kind the tool's name."""
-    action = step.get("action")
-    return str(action if isinstance(action, str) else step.get("kind") or edit.get("template", ""))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mean(payload: Mapping[str, Any]) -> float:
-    return float(_mapping(payload.get("estimate")).get("mean", 0.0))
-
-
-def _costs(payload: Mapping[str, Any]) -> dict[str, float]:
-    """What a step or an outcome says it cost, under ``cost`` or as plain ``seconds``."""
-    said = {
-        **{k: payload[k] for k in ("seconds",) if k in payload},
-        **_mapping(payload.get("cost")),
-    }
-    return {k: float(v) for k, v in said.items() if k in _COSTS and isinstance(v, int | float)}

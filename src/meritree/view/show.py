@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from meritree.view import words
+from meritree.view.printing import result_console
 from meritree.view.store import RunView
 from meritree.view.summary import ledger_of, node_summary
 from meritree.view.terminal import show_patch, show_result, show_tree
@@ -17,7 +18,7 @@ from meritree.view.terminal import show_patch, show_result, show_tree
 
 def show_run(run: RunView, folder: Path, *, depth: int, width: int) -> None:
     """Print the tree, the patch with its evidence, the ledger and the timeline."""
-    console = Console(highlight=False)
+    console = result_console()
     show_tree(run.tree, depth=depth, width=width)
     if run.document is None:
         print(f"\nThis run has not ended; `meritree resume {folder}` continues it.")
@@ -39,7 +40,7 @@ def show_node(run: RunView, number: int) -> None:
         BadInput: there is no such node.
     """
     told = node_summary(run, number)
-    console = Console(highlight=False)
+    console = result_console()
     console.print(Text(f"node {number}: {told['label']}", "bold"), soft_wrap=True)
     facts = [
         told["kind"], told["action"] and f"action {told['action']}", f"value {told['value']:.3f}",

@@ -27,6 +27,7 @@ def run_summary(run: RunView, folder: Path) -> dict[str, Any]:
         "status": status_of(run),
         "message": words.clean(document["message"]) if document else "",
         "patch": words.clean(document["patch"]) if document and document["patch"] else None,
+        "partial": _partial(document),
         "best": list(run.tree.best),
         "nodes": [_row(node) for node in run.tree.nodes.values()],
         "ledger": [{"what": what, "spent": spent, "of": of} for what, spent, of in ledger_of(run)],
@@ -35,6 +36,14 @@ def run_summary(run: RunView, folder: Path) -> dict[str, Any]:
             for moment in (run.log.timeline if run.log else ())
         ],
     }
+
+
+def _partial(document: words.Document | None) -> dict[str, Any] | None:
+    part = words.partial(document) if document else None
+    if part is None:
+        return None
+    tests = {name: [words.clean(test) for test in part[name]] for name in ("mends", "fails")}
+    return {"patch": words.clean(part["patch"]), **tests}
 
 
 def status_of(run: RunView) -> str:
@@ -130,6 +139,10 @@ def run_markdown(told: Mapping[str, Any], most: int = 40) -> str:
     lines = [f"# {_md(told['status'])}: `{told['folder']}`", "", _md(told["message"])]
     if told["patch"]:
         lines += ["", "## Patch", "", *_fenced(told["patch"], "diff")]
+    if part := told["partial"]:
+        said = ", ".join(_md(test) for test in part["fails"])
+        lines += ["", "## A patch for some of the failing tests", "", f"With it still fail: {said}"]
+        lines += ["", *_fenced(part["patch"], "diff")]
     best = set(told["best"])
     ranked = sorted(told["nodes"], key=lambda one: (one["id"] not in best, -one["value"]))[:most]
     lines += ["", "## Nodes, the best line first", ""]

@@ -20,6 +20,7 @@ from rich.tree import Tree
 
 from meritree.swe.result import Listener, Progress
 from meritree.view import words
+from meritree.view.printing import result_console
 from meritree.view.tree import SearchTreeView
 from meritree.view.words import Document
 
@@ -39,6 +40,8 @@ PHASES = {
     "verify": "checking patches in fresh processes",
     "done": "done",
 }
+
+TONES = {"good": "bold green", "doubtful": "bold red", "open": "bold yellow"}
 
 
 @contextmanager
@@ -76,7 +79,7 @@ class PlainView:
         self._phase, self._last = progress.phase, now
         phase = PHASES.get(progress.phase, progress.phase)
         line = f"{progress.seconds:6.1f} s  {phase}"
-        if progress.phase == "search" and progress.evaluations:
+        if progress.phase == "search" and progress.nodes:
             line += (
                 f": {progress.evaluations} of {progress.budget_tests} evaluations, "
                 f"best value {progress.best:.2f}, {_patches(progress.found)}"
@@ -172,7 +175,7 @@ def best_line(rationales: tuple[str, ...], value: float) -> Tree:
 
 def show_tree(tree: SearchTreeView, *, depth: int, width: int) -> None:
     """Print a search tree: per node the most valuable children, down to ``depth`` levels."""
-    console = Console(highlight=False)
+    console = result_console()
     if tree.root is None:
         console.print("The search had not begun: no tree yet.")
         return
@@ -204,7 +207,7 @@ def _node_text(tree: SearchTreeView, key: int) -> Text:
 
 def show_result(document: Document, *, quiet: bool) -> None:
     """Print what a run found, why it may be trusted and what to do with it."""
-    console = Console(highlight=False)
+    console = result_console()
     if quiet:
         _line(console, Text(words.clean(document["message"])))
         if document["patch"] and document["out"]:
@@ -218,6 +221,7 @@ def show_result(document: Document, *, quiet: bool) -> None:
     console.print()
     show_verdict(console, document)
     show_alternatives(console, document)
+    show_partial(console, document)
     show_paths(console, document)
 
 
@@ -238,9 +242,8 @@ def show_patch(console: Console, patch: str) -> None:
 
 def show_verdict(console: Console, document: Document) -> None:
     """The status, the evidence for it and the value's channels with their reasons."""
-    good = document["status"] in ("verified", "already-passing")
     title, message = words.headline(document)
-    style = "bold green" if good else "bold yellow"
+    style = TONES[words.tone(document)]
     _line(console, Text.assemble((title, style), f"  {message}"))
     if document["patch"]:
         verdict = document["candidates"][0]["verdict"]
@@ -304,6 +307,20 @@ def show_alternatives(console: Console, document: Document) -> None:
         _line(console, Text(text, "" if other["verified"] else "dim"))
 
 
+def show_partial(console: Console, document: Document) -> None:
+    """The patch that mends some of the failing tests, and which these are."""
+    part = words.partial(document)
+    if part is None:
+        return
+    _line(
+        console, Text.assemble(("\npartial", "bold yellow"), f"  {words.partial_words(document)}")
+    )
+    show_patch(console, part["patch"])
+    for what, tests in (("mends", part["mends"]), ("still fails", part["fails"])):
+        for number, test in enumerate(tests):
+            _line(console, Text(f"  {'' if number else what:12}{words.one_line(test, 400)}"))
+
+
 def show_paths(console: Console, document: Document) -> None:
     """Where the run lies and what can be done next."""
     out = words.clean(document["out"])
@@ -313,20 +330,32 @@ def show_paths(console: Console, document: Document) -> None:
             console,
             Text.assemble("to continue   ", (words.clean(words.resume_command(document)), "bold")),
         )
-    if document["patch"] and not document["applied"]:
-        _line(
-            console,
-            Text.assemble("to apply      ", (words.clean(words.apply_command(document)), "bold")),
-        )
+    for what, shell, style in _next_steps(document):
+        _line(console, Text.assemble(f"{what:14}", (words.clean(shell), style)))
     if document["applied"]:
         _line(console, Text(f"applied       {words.applied(document)}", "bold"))
     if out:
         if document["patch"]:
             _line(console, Text(f"patch         {out}/patch.diff"))
+        if words.partial(document):
+            _line(console, Text(f"partial       {out}/partial.diff"))
         _line(console, Text(f"report        {out}/report.html"))
         _line(console, Text(f"journal       {out}/run.db"))
     if words.caution(document):
         _line(console, Text(words.caution(document), "dim"))
+
+
+def _next_steps(document: Document) -> Iterator[tuple[str, str, str]]:
+    """(what for, shell command, style) of what may be done with the patch."""
+    if document["patch"] and not document["applied"]:
+        if words.suspect(document):
+            yield "if it is right", words.apply_command(document), "red"
+        else:
+            yield "to apply", words.apply_command(document), "bold"
+    if words.partial(document):
+        apply, rest = words.partial_commands(document)
+        yield "to apply it", apply, "yellow"
+        yield "and go on", rest, "yellow"
 
 
 def _line(console: Console, text: Text) -> None:

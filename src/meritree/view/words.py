@@ -40,14 +40,31 @@ def one_line(text: object, width: int = 100) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+FLAGGED = "verified, but it looks made for the tests"
+
+
+def suspect(document: Document) -> bool:
+    """Whether the best patch is verified and yet looks made for the tests."""
+    best = next(iter(document.get("candidates") or ()), {})
+    return document["status"] == "verified" and bool(best.get("flags"))
+
+
 def headline(document: Document) -> tuple[str, str]:
     """(the status in words, the message without a repetition of it)."""
     title = STATUS_WORDS.get(document["status"], clean(document["status"]))
-    return title, clean(document["message"]).removeprefix(f"{title}: ")
+    message = clean(document["message"]).removeprefix(f"{title}: ")
+    return (FLAGGED if suspect(document) else title), message
+
+
+def tone(document: Document) -> str:
+    """How the status is to be taken: ``good``, ``doubtful`` (flagged) or ``open``."""
+    if suspect(document):
+        return "doubtful"
+    return "good" if document["status"] in ("verified", "already-passing") else "open"
 
 
 def caution(document: Document) -> str:
-    """`NOT_PROOF` where a patch is shown and the message does not say it already."""
+    """`NOT_PROOF` where a whole patch is shown and the message does not say it already."""
     said = "not proof" in str(document["message"])
     return NOT_PROOF if document["patch"] and not said else ""
 
@@ -87,11 +104,34 @@ def repository(document: Document) -> str:
     return str(document.get("settings", {}).get("repo", ""))
 
 
-def apply_command(document: Document) -> str:
-    """The shell command that applies the best patch."""
-    patch = shlex.quote(str(Path(str(document["out"])) / "patch.diff"))
+def apply_command(document: Document, name: str = "patch.diff") -> str:
+    """The shell command that applies a patch of the run's folder, the best one by default."""
+    patch = shlex.quote(str(Path(str(document["out"])) / name))
     repo = repository(document)
     return f"git -C {shlex.quote(repo)} apply {patch}" if repo else f"git apply {patch}"
+
+
+def partial(document: Document) -> Document | None:
+    """The patch that mends some of the failing tests, where there is one and none mends all."""
+    return document.get("partial") or None
+
+
+def partial_words(document: Document) -> str:
+    """What a partial patch is, on one line; empty where there is none."""
+    part = partial(document)
+    if part is None:
+        return ""
+    mends, fails = len(part["mends"]), len(part["fails"])
+    return (
+        f"mends {mends} of {mends + fails} failing tests and breaks none; not verified as a whole"
+    )
+
+
+def partial_commands(document: Document) -> tuple[str, str]:
+    """The shell commands that apply the partial patch, and that go on with the other tests."""
+    return apply_command(document, "partial.diff"), shlex.join(
+        ("meritree", "fix", repository(document) or "REPO")
+    )
 
 
 def resume_command(document: Document) -> str:

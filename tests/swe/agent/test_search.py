@@ -168,7 +168,7 @@ def test_slips_of_a_model_cost_steps_not_the_result(lab: Lab) -> None:
     ("budget", "said"),
     [
         (Limits(tokens=10), "the limit of 10 tokens would be exceeded"),
-        (Limits(evaluations=0), "the limit of 0 evaluations would be exceeded"),
+        (Limits(evaluations=0), "the limit of 0 evaluations is reached"),
         (Limits(seconds=0), "the limit of 0 seconds is reached"),
     ],
 )

@@ -77,6 +77,10 @@ def test_an_ordinary_correction_comes_before_bypasses_of_equal_probability() -> 
         ("x < x", 1), ("x < y", 0), ("4 == x", 1), ("x == 4", 0), ("4 in x", 0), ("x or x", 1),
         ("x - x", 1), ("x - 1", 0), ("x + 0", 1), ("7 % x", 1), ("x % 7", 0), ("'%s' % x", 0),
         ("x.append(x)", 1), ("x.append(y)", 0), ("- -x", 1), ("f() == f()", 0),
+        ("-x * 1", 1), ("1 * x", 1), ("x * 2", 0), ("x / 1", 1), ("x ** 1", 1), ("1 / x", 0),
+        ("x // 1", 0), ("0 + x", 1), ("0 - x", 0), ("x or False", 1), ("x and True", 1),
+        ("x or True", 0), ("x or None", 0), ("y if x else y", 1), ("not not x", 1), ("x *= 1", 1),
+        ("x *= 2", 0),
     ],
 )  # fmt: skip
 def test_code_that_nobody_means_speaks_against_who_makes_it_and_for_who_mends_it(
@@ -85,6 +89,21 @@ def test_code_that_nobody_means_speaks_against_who_makes_it_and_for_who_mends_it
     changed = {"m.py": BEFORE + f"    {written}\n"}
     assert patch_facts({"m.py": BEFORE}, changed).oddities == odd
     assert patch_facts(changed, {"m.py": BEFORE}).oddities == -odd
+
+
+def test_a_change_wrapped_in_one_that_does_nothing_comes_after_the_plain_one() -> None:
+    plain, wrapped = BEFORE.replace("return y", "return -y"), ("return -y * 1", "return 0 + -y")
+    likelier = [patch(w, BEFORE.replace("return y", w), "bin_op", probability=0.1) for w in wrapped]
+    simple = patch("plain", plain, "unary_ins", probability=0.05)
+    assert rank([*likelier, simple])[0].patch.key == "plain"
+
+
+def test_of_equal_scores_the_smaller_change_comes_first() -> None:
+    small, large = (
+        patch(key, BEFORE.replace("return y", f"return {key}")) for key in ("x", "g(y, x)")
+    )
+    alike = dict.fromkeys(WEIGHTS, 0.0)
+    assert [one.patch.key for one in rank([large, small], alike)] == ["x", "g(y, x)"]
 
 
 def test_a_variable_mended_comes_before_a_negation_that_leaves_the_slip() -> None:

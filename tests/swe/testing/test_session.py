@@ -11,6 +11,7 @@ from small_repos import QUICK, Bench, write
 
 from meritree.errors import BadInput
 from meritree.run.sandbox import choose
+from meritree.swe.targets import outcomes
 from meritree.swe.testing import Evaluator, TestSession, detect_command, parse_command
 from meritree.swe.testing import session as session_module
 
@@ -99,6 +100,24 @@ def test_parameters_fixtures_and_expected_failures_take_part(tmp_path: Path) -> 
         def test_near():
             assert half(9.0) == pytest.approx(4.0)
 
+        @pytest.fixture
+        def asserting():
+            assert half(4) == 3
+
+        def test_fixture(asserting):
+            pass
+
+        @pytest.fixture
+        def failing_at_the_end():
+            yield
+            raise OSError("afterwards")
+
+        def test_after(failing_at_the_end):
+            pass
+
+        def test_body():
+            assert {}["nothing"]
+
         class TestIn:
             def test_tmp(self, tmp_path, capsys):
                 print("x")
@@ -115,6 +134,9 @@ def test_parameters_fixtures_and_expected_failures_take_part(tmp_path: Path) -> 
         "test_expected": "skipped",
         "test_unexpected": "failed",
         "test_error": "error",
+        "test_fixture": "failed",
+        "test_after": "error",
+        "test_body": "error",
         "test_near": "failed",
         "TestIn::test_tmp": "passed",
     }
@@ -122,6 +144,13 @@ def test_parameters_fixtures_and_expected_failures_take_part(tmp_path: Path) -> 
     assert near.expected == "4.0"
     assert near.similarity == pytest.approx(0.9 / (1 + 0.6931471805599453))
     assert results["test_half.py::test_error"].exception == "OSError"
+    told = {one.id.split("::", 1)[1]: one for one in outcomes(results, "pytest")}
+    assert told["test_body"].status == "failed"  # what pytest says of a test's own body
+    assert told["test_body"].message == "KeyError: 'nothing'"
+    assert {told[f"test_{name}"].status for name in ("error", "fixture", "after")} == {"error"}
+    assert told["test_near"].status == "failed"
+    unittests = {one.id.split("::", 1)[1]: one.status for one in outcomes(results, "unittest")}
+    assert (unittests["test_body"], unittests["test_near"]) == ("error", "failed")
 
 
 def test_files_that_cannot_be_imported_are_named_with_their_line(tmp_path: Path) -> None:

@@ -108,9 +108,9 @@ class Lean:
         before, util._reprcompare = util._reprcompare, self._compared
         try:
             with _warnings(item):
-                if self._phase(item, lambda: state.setup(item)):
-                    self._phase(item, item.runtest)
-                self._phase(item, lambda: state.teardown_exact(nextitem))
+                if self._phase(item, "setup", lambda: state.setup(item)):
+                    self._phase(item, "call", item.runtest)
+                self._phase(item, "teardown", lambda: state.teardown_exact(nextitem))
         finally:
             util._reprcompare = before
             os.environ.pop("PYTEST_CURRENT_TEST", None)
@@ -122,7 +122,7 @@ class Lean:
             return False
         return True
 
-    def _phase(self, item: Any, action: Callable[[], Any]) -> bool:
+    def _phase(self, item: Any, name: str, action: Callable[[], Any]) -> bool:
         error = None
         try:
             action()
@@ -139,7 +139,7 @@ class Lean:
         if isinstance(error, self._skips):
             watch.skipped = True
         else:
-            watch.saw_error(error)
+            watch.saw_error(error, name)
             watch.failed = True
         return False
 

@@ -61,12 +61,14 @@ class Watch:
         self.error: Optional[BaseException] = None
         self.failed = False
         self.skipped = False
+        self.outside = False
         self.note = ""
 
-    def saw_error(self, error: BaseException) -> None:
-        """An exception ended some phase of the test; the first one counts."""
+    def saw_error(self, error: BaseException, phase: str = "call") -> None:
+        """An exception ended some phase of the test (``call`` is its body); the first counts."""
         if self.error is None:
             self.error = _unwrapped(error)
+            self.outside = phase != "call"
 
     def result(self, test: str, seconds: float, assertions: Tuple[type, ...]) -> Record:
         """The record of the test; ``assertions`` are the exception types of failed checks."""
@@ -83,6 +85,7 @@ class Watch:
             "frames": [],
             "actual": None,
             "expected": None,
+            "outside": self.outside and status in ("failed", "error"),
         }
         if status not in ("passed", "skipped"):
             self._describe(record, status)

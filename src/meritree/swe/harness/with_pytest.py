@@ -168,7 +168,7 @@ class Suite:
         error = call.excinfo.value if call.excinfo is not None else None
         skip = isinstance(error, pytest.skip.Exception)
         if error is not None and not skip:
-            self.watch.saw_error(error)
+            self.watch.saw_error(error, call.when)
         return _quick_report(item, call, skip) if self.quick_reports else None
 
     def pytest_runtest_logreport(self, report: Any) -> None:

@@ -136,8 +136,35 @@ def is_odd(node: ast.AST) -> bool:
     """Whether an expression or statement is one that nobody means.
 
     Something compared with itself, taken from itself or given to itself; a clause twice; two
-    constants compared; a constant on the left of a comparison or of a remainder; 0 added.
+    constants compared; a constant on the left of a comparison or of a remainder; and what does
+    nothing: 0 added, times 1, `or False`, `and True`, a choice between equals, `not not`.
     """
+    return _does_nothing(node) or _is_strange(node)
+
+
+def _does_nothing(node: ast.AST) -> bool:
+    match node:
+        case ast.AugAssign(op=op, value=right) | ast.BinOp(op=op, right=right):
+            left = getattr(node, "left", None)  # an augmented target is no constant
+            added = isinstance(op, ast.Add) and (_is(left, 0) or _is(right, 0))
+            taken = isinstance(op, ast.Sub) and _is(right, 0)
+            times = isinstance(op, ast.Mult) and (_is(left, 1) or _is(right, 1))
+            return added or taken or times or (isinstance(op, ast.Div | ast.Pow) and _is(right, 1))
+        case ast.BoolOp(op=op, values=values):
+            idle = isinstance(op, ast.And)
+            return any(isinstance(v, ast.Constant) and v.value is idle for v in values)
+        case ast.IfExp(body=body, orelse=orelse):
+            return _same(body, orelse)
+        case ast.UnaryOp(op=ast.Not(), operand=ast.UnaryOp(op=ast.Not())):
+            return True
+    return False
+
+
+def _is(node: ast.expr | None, number: int) -> bool:
+    return isinstance(node, ast.Constant) and node.value == number
+
+
+def _is_strange(node: ast.AST) -> bool:
     match node:
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return (isinstance(left, ast.Constant) and not isinstance(op, ast.In | ast.NotIn)) or (
@@ -147,10 +174,6 @@ def is_odd(node: ast.AST) -> bool:
             return len({ast.dump(value) for value in values}) < len(values)
         case ast.Assign(targets=[target], value=value):
             return ast.unparse(target) == ast.unparse(value)
-        case ast.AugAssign(op=ast.Add() | ast.Sub(), value=ast.Constant(value=value)):
-            return value == 0
-        case ast.BinOp(op=ast.Add() | ast.Sub(), right=ast.Constant(value=0)):
-            return True
         case ast.BinOp(left=left, op=ast.Mod() | ast.FloorDiv(), right=right):
             return _same(left, right) or (isinstance(left, ast.Constant) and _whole(left))
         case ast.BinOp(left=left, op=ast.Sub() | ast.Div() | ast.BitXor(), right=right):

@@ -180,12 +180,19 @@ def _odd(count: int) -> str:
 def rank(
     patches: Sequence[PlausiblePatch], weights: Mapping[str, float] = WEIGHTS
 ) -> tuple[RankedPatch, ...]:
-    """Order patches so that the first is most likely right; ties keep the given order."""
+    """Order patches so that the first is most likely right.
+
+    Of equal scores the smaller change comes first, then the order that was given.
+    """
     ranked = [
         RankedPatch(patch, score(evidence, weights), evidence)
         for patch, evidence in zip(patches, all_features(patches), strict=True)
     ]
-    return tuple(sorted(ranked, key=lambda item: -item.score))
+    return tuple(sorted(ranked, key=lambda item: (-item.score, _size(item))))
+
+
+def _size(item: RankedPatch) -> float:
+    return sum(feature.value for feature in item.features if feature.name in ("distance", "edits"))
 
 
 def score(evidence: Sequence[Feature], weights: Mapping[str, float] = WEIGHTS) -> float:

@@ -104,6 +104,7 @@ def result(record: Mapping[str, Any]) -> TestResult:
             frames=tuple(Frame(str(p), int(n), str(f)) for p, n, f in record["frames"]),
             actual=_text(record["actual"]),
             expected=_text(record["expected"]),
+            outside=record.get("outside", False) is True,
         )
 
 

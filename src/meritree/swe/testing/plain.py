@@ -47,7 +47,10 @@ def run(setting: Setting, folder: Path, files: Mapping[str, str], seconds: float
         output.seek(max(0, size - _OUTPUT))
         text = output.read().decode("utf-8", "replace")
     if code == 127 or ("FileNotFoundError" in text and "execvp" in text):
-        raise BadInput(f"--test {setting.command.text}: no such program")
+        raise BadInput(
+            f"--test {setting.command.text}: no such program; give a command that runs the tests "
+            'here, such as --test "python -m pytest", or leave --test out to have it detected'
+        )
     return _judged(setting.command.text, code, text, elapsed, root)
 
 

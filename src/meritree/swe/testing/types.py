@@ -113,6 +113,7 @@ class TestResult:
         frames: traceback inside the repository, outermost first.
         actual: short ``repr`` of the actual value, when known.
         expected: short ``repr`` of the expected value, when known.
+        outside: it failed in a fixture or another part around the test's own body.
     """
 
     __test__: ClassVar[bool] = False
@@ -128,6 +129,14 @@ class TestResult:
     frames: tuple[Frame, ...] = ()
     actual: str | None = None
     expected: str | None = None
+    outside: bool = False
+
+    def called(self, kind: CommandKind) -> str:
+        """The status in the test framework's own words: to pytest any exception of a test's body
+        is a failure, and any of a fixture an error."""
+        if kind != "pytest" or self.status not in ("failed", "error"):
+            return self.status
+        return "error" if self.outside else "failed"
 
     @property
     def ok(self) -> bool:
