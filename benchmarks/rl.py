@@ -30,9 +30,11 @@ from meritree.run.commit import commit
 
 HERE = Path(__file__).parent
 STEPS = {"ppo": 100_000, "dqn": 50_000, "ppo-breakout": 20_480, "dqn-breakout": 16_000}
+# NPROC is what bounds XLA's pool of workers: its flags leave it a worker a core, and handing small
+# operations from one to the other costs more CPU time than they do.
 QUIET = {
-    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NPROC": "1", "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }  # fmt: skip
 DIFFERENCES = (
     "our actor and critic have optimisers, and gradient norms to clip, of their own; CartPole is "
