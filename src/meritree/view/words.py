@@ -45,7 +45,7 @@ FLAGGED = "verified, but it looks made for the tests"
 
 def suspect(document: Document) -> bool:
     """Whether the best patch is verified and yet looks made for the tests."""
-    best = next(iter(document.get("candidates") or ()), {})
+    best: Mapping[str, Any] = next(iter(document.get("candidates") or ()), {})
     return document["status"] == "verified" and bool(best.get("flags"))
 
 
