@@ -4,7 +4,8 @@
 
 Each extra is installed by pip into a new virtual environment with the pins of constraints.txt; the
 size is that of its site-packages, pip itself excepted; the import is the median of
-five processes, each of which imports the modules named beside it. CPU time, not wall-clock.
+five processes, each of which imports the modules named beside it. CPU time, not wall-clock. Rows of
+extras that are not asked for stay in FILE, with their date and commit.
 """
 
 from __future__ import annotations
@@ -99,15 +100,26 @@ def main() -> None:
         **provenance("python benchmarks/install.py --wheel WHEEL"),
         "repeats": REPEATS,
         "unit": "megabytes of site-packages without pip; CPU seconds of one import, median",
-        "rows": [],
     }
+    rows = _kept(options.out)
     for extra in options.extras.split(","):
         with tempfile.TemporaryDirectory() as folder:
             row = measured(extra, options.wheel, Path(folder))
-        document["rows"].append(row)
+        row |= {"date": document["date"], "commit": document["commit"]}
+        rows[extra] = row
         document["load_at_end"] = [round(one, 1) for one in os.getloadavg()]
+        document["rows"] = [rows[each] for each in IMPORTS if each in rows]
         print(json.dumps(row), flush=True)
         options.out.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def _kept(out: Path) -> dict[str, dict[str, Any]]:
+    """The rows of an earlier run by their extra: each extra may be measured anew for itself."""
+    if not out.exists():
+        return {}
+    stored = json.loads(out.read_text("utf-8"))
+    since = {"date": stored["date"], "commit": stored["commit"]}
+    return {row["extra"]: {**since, **row} for row in stored["rows"]}
 
 
 if __name__ == "__main__":

@@ -78,10 +78,11 @@ def install_page() -> str:
         for row in stored["rows"]
     ]
     torch = ", ".join(sorted({row["torch"] for row in stored["rows"] if row.get("torch")}))
+    dates = " and ".join(sorted({row["date"] for row in stored["rows"]}))
     made = [
         MADE,
         "",
-        f"Python {stored['python']}, {stored['machine']}, {stored['date']}, with the pins of "
+        f"Python {stored['python']}, {stored['machine']}, {dates}, with the pins of "
         f"`constraints.txt` (PyTorch {torch}, its build for processors); median of "
         f"{stored['repeats']} imports, CPU time. "
         "[install.json](../benchmarks/results/install.json), `benchmarks/install.py`.",
