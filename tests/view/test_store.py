@@ -172,11 +172,13 @@ def test_the_timeline_of_a_resumed_run_never_goes_back() -> None:
     log = RunLog()
     log.take("prepared", {"targets": ["t"], "seconds_so_far": 2.0}, 1002.0)
     log.take("interrupted", {"seconds_so_far": 5.0}, 1005.0)
+    log.take("budget", {"budget_tests": 9, "seconds_so_far": 5.0}, 1400.0)
     log.take("budget", {"budget_tests": 9}, 1500.0)  # resumed after eight minutes
     log.take(*step(0, 0, "k1"), 1501.0)
     log.take(*outcome(0, 1.0, passed=True), 1502.0)
     log.take("clock", {"seconds_so_far": 7.0}, 1502.0)
     log.take("search-ended", {"because": "enough", "seconds_so_far": 8.0}, 1503.0)
-    assert [moment.seconds for moment in log.timeline] == [2.0, 5.0, 7.0, 7.0, 8.0]
+    assert [moment.seconds for moment in log.timeline] == [2.0, 5.0, 5.0, 7.0, 7.0, 8.0]
+    assert log.timeline[2].words == "gone on with another budget: budget_tests 9"
     assert log.nodes[1].time == 7.0
     assert log.seconds == 8.0

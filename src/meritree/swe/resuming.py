@@ -20,6 +20,7 @@ from meritree.swe.own_channels import Channel, named
 from meritree.swe.result import FixOptions, FixResult, Listener
 from meritree.swe.run_folder import RunFolder, decode_options
 
+SO_FAR = "seconds_so_far"  # without pauses; said by many events
 _NAMES = {
     "budget_tests": ("--budget-tests", "evaluations are spent"),
     "budget_seconds": ("--budget-seconds", "seconds have passed"),
@@ -93,9 +94,9 @@ def resume(
             from meritree.swe.agent.setup import check_endpoints
 
             check_endpoints(options)
-            journal.append(ENDPOINT, elsewhere)
+            journal.append(ENDPOINT, {**elsewhere, SO_FAR: _seconds(events)})
         if more:
-            journal.append(BUDGET, more)
+            journal.append(BUDGET, {**more, SO_FAR: _seconds(events)})
         folder.clear_work()
         try:
             return Run(options, folder, journal, listener, channels).go()
@@ -225,10 +226,15 @@ def _elsewhere(wanted: Endpoint, options: FixOptions, events: Past) -> dict[str,
     return {**changed, **moved} if moved else {**changed, "base_url": wanted.base_url}
 
 
+def _seconds(events: Past) -> float:
+    """What earlier parts of the run took."""
+    return max((p.get(SO_FAR, 0.0) for _, p in events), default=0.0)
+
+
 def _check_spent(more: Mapping[str, Any], events: Past) -> None:
     spent = {
         "budget_tests": sum(1 for kind, _ in events if kind == "step"),
-        "budget_seconds": max((p.get("seconds_so_far", 0.0) for _, p in events), default=0.0),
+        "budget_seconds": _seconds(events),
     }
     for name, (option, words) in _NAMES.items():
         if name in more and more[name] <= spent[name]:

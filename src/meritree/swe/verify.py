@@ -224,9 +224,12 @@ def _candidate(
     reasons = {"ranking": "; ".join(item.reasons(WEIGHTS))}
     words = str(verdict.get("reason", ""))
     if verdict["verified"]:
-        others = f"{passing(len(prepared.guards), 'other', 'still ')}, in {RUNS} fresh processes"
-        words = f"{passing(len(prepared.targets), 'target test')} and {others}"
-        reasons["kept"] = others if prepared.guards else "there is no other test that passed"
+        words, fresh = passing(len(prepared.targets), "target test"), f"in {RUNS} fresh processes"
+        reasons["kept"] = "no other test passed before"
+        if prepared.guards:
+            others = passing(len(prepared.guards), "other", "still ")
+            words, reasons["kept"] = f"{words} and {others}", f"{others}, {fresh}"
+        words = f"{words}, {fresh}"
     suspect = flags(prepared, search.path(node))
     if suspect and verdict["verified"]:
         words += f"; but it looks made for the tests: {'; '.join(f.words for f in suspect[:3])}"

@@ -194,12 +194,10 @@ class RunLog:
 
     def _budget(self, payload: Mapping[str, Any]) -> None:
         self.phase, self.status = "search", ""
-        given = ", ".join(f"{one_line(name)} {value}" for name, value in payload.items())
-        self._say(f"gone on with another budget: {one_line(given)}")
+        self._say(f"gone on with another budget: {_given(payload)}")
 
     def _endpoint(self, payload: Mapping[str, Any]) -> None:
-        given = ", ".join(f"{one_line(name)} {value}" for name, value in payload.items())
-        self._say(f"gone on with another endpoint: {one_line(given)}")
+        self._say(f"gone on with another endpoint: {_given(payload)}")
 
     def _search_ended(self, payload: Mapping[str, Any]) -> None:
         self.phase = "verify"
@@ -242,6 +240,12 @@ class RunLog:
 
     def _say(self, words: str) -> None:
         self.timeline.append(Moment(round(self.seconds, 2), words))
+
+
+def _given(payload: Mapping[str, Any]) -> str:
+    """What a resumed run was given, by name."""
+    named = (f"{one_line(k)} {v}" for k, v in payload.items() if k != "seconds_so_far")
+    return one_line(", ".join(named))
 
 
 _READERS = {

@@ -154,7 +154,9 @@ def _tree_line(progress: Progress) -> Text:
 
 
 def _patches(found: int) -> str:
-    return "no patch yet" if not found else f"{found} patch{'es' * (found > 1)} pass the tests"
+    if not found:
+        return "no patch yet"
+    return f"{found} patches pass the tests" if found > 1 else "1 patch passes the tests"
 
 
 def best_line(rationales: tuple[str, ...], value: float) -> Tree:
@@ -349,7 +351,7 @@ def _next_steps(document: Document) -> Iterator[tuple[str, str, str]]:
     """(what for, shell command, style) of what may be done with the patch."""
     if document["patch"] and not document["applied"]:
         if words.suspect(document):
-            yield "if it is right", words.apply_command(document), "red"
+            yield "if right", words.apply_command(document), "red"
         else:
             yield "to apply", words.apply_command(document), "bold"
     if words.partial(document):

@@ -45,7 +45,7 @@ FLAGGED = "verified, but it looks made for the tests"
 
 def suspect(document: Document) -> bool:
     """Whether the best patch is verified and yet looks made for the tests."""
-    best: Mapping[str, Any] = next(iter(document.get("candidates") or ()), {})
+    best: Document = next(iter(document.get("candidates") or ()), {})
     return document["status"] == "verified" and bool(best.get("flags"))
 
 
@@ -53,7 +53,9 @@ def headline(document: Document) -> tuple[str, str]:
     """(the status in words, the message without a repetition of it)."""
     title = STATUS_WORDS.get(document["status"], clean(document["status"]))
     message = clean(document["message"]).removeprefix(f"{title}: ")
-    return (FLAGGED if suspect(document) else title), message
+    if not suspect(document):
+        return title, message
+    return FLAGGED, message.replace("It looks made for the tests, so it was", "It was")
 
 
 def tone(document: Document) -> str:
