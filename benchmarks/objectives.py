@@ -24,9 +24,8 @@ from typing import Any, NamedTuple
 from meritree.run.commit import commit
 
 # One thread, so that CPU time is the work done; must be set before JAX is imported.
-os.environ.setdefault(
-    "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-)
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("NPROC", "1")  # XLA's pool of workers, which no flag of its bounds
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TARGET = 1.05

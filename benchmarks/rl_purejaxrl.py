@@ -6,7 +6,8 @@
 Nothing of theirs is kept here. A temporary copy is changed in two places so that it runs with this
 gymnax: imports of brax and navix are left out (CartPole needs neither), and the wrapper that
 flattens observations takes the six results of gymnax 1.0's step. Both programs are compiled in one
-process and run in turns with one thread. Writes benchmarks/results/rl_purejaxrl.json.
+process and run in turns with one thread: where XLA has a second worker it updates our actor and
+critic side by side, for more CPU time in all. Writes benchmarks/results/rl_purejaxrl.json.
 """
 
 from __future__ import annotations

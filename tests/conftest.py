@@ -14,6 +14,7 @@ from meritree.respond.offline import guard
 
 # Two processes of tests share two cores: threads of a library would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NPROC", "1")  # what XLA goes by
 
 # No test, and nothing that it starts, reaches another machine.
 os.environ["MERITREE_OFFLINE"] = "1"
