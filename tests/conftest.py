@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from meritree.respond.offline import guard
 # Two processes of tests share two cores: threads of a library would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NPROC", "1")  # what XLA goes by
+
+# What JAX compiled is kept, however small it is: a second run of the tests compiles nothing anew,
+# and most of the time of tests of learners is compilation.
+_KEPT = Path(__file__).parent.parent / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_KEPT))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # No test, and nothing that it starts, reaches another machine.
 os.environ["MERITREE_OFFLINE"] = "1"

@@ -13,27 +13,36 @@ import pytest
 Started = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture
-def meritree(tmp_path: Path) -> Started:
-    """Start `meritree ARGUMENTS` in an empty folder with a home of its own."""
+@pytest.fixture(scope="session")
+def meritree_in() -> Callable[[Path], Started]:
+    """Start `meritree ARGUMENTS` with a home of its own, an empty folder."""
 
-    def start(
-        *arguments: str, input: str | None = None, cwd: Path | None = None, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        home = tmp_path / "home"
+    def with_home(home: Path) -> Started:
         home.mkdir(exist_ok=True)
-        code = "from meritree.cli.app import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=cwd or home,
-            input=input,
-            env={**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
 
-    return start
+        def start(
+            *arguments: str, input: str | None = None, cwd: Path | None = None, **environment: str
+        ) -> subprocess.CompletedProcess[str]:
+            code = "from meritree.cli.app import main; main()"
+            return subprocess.run(
+                [sys.executable, "-c", code, *arguments],
+                cwd=cwd or home,
+                input=input,
+                env={**os.environ, "HOME": str(home), "XDG_STATE_HOME": str(home), **environment},
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+
+        return start
+
+    return with_home
+
+
+@pytest.fixture
+def meritree(meritree_in: Callable[[Path], Started], tmp_path: Path) -> Started:
+    """Start `meritree ARGUMENTS` in an empty folder with a home of its own."""
+    return meritree_in(tmp_path / "home")
 
 
 @pytest.fixture

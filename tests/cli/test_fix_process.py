@@ -19,6 +19,8 @@ from meritree.view.store import load_run
 
 Started = Callable[..., "subprocess.CompletedProcess[str]"]
 FILES = {"patch.diff", "run.db", "report.html", "result.json"}
+BRIEFLY = ("--budget-tests", "40", "--final-checks", "1")
+GOES_ON = ("--json", "--quiet", "--seed", "3", "--budget-tests", "150", "--final-checks", "1")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -58,7 +60,7 @@ def test_fix_for_people_says_verified_and_writes_no_control_character(
     meritree: Started, shop: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    done = meritree("fix", str(shop), "--out", str(out))
+    done = meritree("fix", str(shop), *BRIEFLY, "--out", str(out))
     assert done.returncode == 0, done.stderr
     for part in ("verified", "tests before", "tests after", f"{out}/report.html", "not proof"):
         assert part in done.stdout, part
@@ -68,12 +70,14 @@ def test_fix_for_people_says_verified_and_writes_no_control_character(
     assert shown.returncode == 0, shown.stderr
     assert "the code as it is" in shown.stdout
     assert "verified" in shown.stdout
+    document = json.loads((out / "result.json").read_text())
+    assert len(load_run(out).tree.best) == 1 + len(document["candidates"][0]["edits"])
 
 
 def test_the_run_folder_may_be_given_by_a_path_that_goes_up(
     meritree: Started, shop: Path, tmp_path: Path
 ) -> None:
-    done = meritree("fix", ".", "--out", "../run", "--json", cwd=shop)
+    done = meritree("fix", ".", *BRIEFLY, "--out", "../run", "--json", cwd=shop)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["out"] == str(tmp_path / "run")
     assert (tmp_path / "run" / "patch.diff").is_file()
@@ -83,10 +87,11 @@ def test_apply_writes_the_patch_into_the_repository(
     meritree: Started, shop: Path, tmp_path: Path
 ) -> None:
     before = contents(shop)
-    done = meritree("fix", str(shop), "--apply", "--quiet", "--out", str(tmp_path / "run"))
+    out = tmp_path / "run"
+    done = meritree("fix", str(shop), *BRIEFLY, "--apply", "--quiet", "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"wrote price.py into {shop}"
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["applied"] is True
+    assert json.loads((out / "result.json").read_text())["applied"] is True
     after = contents(shop)
     assert {name for name in after if after[name] != before.get(name)} == {"price.py"}
 
@@ -103,17 +108,29 @@ def test_an_issue_without_a_failing_test_has_no_judge(
     assert json.loads(done.stdout)["status"] == "no-judge"
 
 
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, meritree_in: Callable[[Path], Started]
+) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+    """The sample repository, a run on it that nothing stopped, and how that ended."""
+    folder = tmp_path_factory.mktemp("whole")
+    repo, out = unpack(folder), folder / "run"
+    done = meritree_in(folder / "home")("fix", str(repo), *GOES_ON, "--out", str(out))
+    assert len(tree_of(out)) > 100, done.stderr
+    return repo, out, done
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_resumes_to_the_tree_of_a_run_that_was_not_stopped(
-    meritree: Started, tmp_path: Path, how: signal.Signals
+    meritree: Started,
+    tmp_path: Path,
+    whole: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    how: signal.Signals,
 ) -> None:
-    repo = unpack(tmp_path)
-    options = ("--json", "--quiet", "--seed", "3", "--budget-tests", "150")
-    whole = meritree("fix", str(repo), *options, "--out", str(tmp_path / "whole"))
-    assert len(tree_of(tmp_path / "whole")) > 100, whole.stderr
+    repo, unstopped, ended = whole
     out = tmp_path / "stopped"
     code = "from meritree.cli.app import main; main()"
-    command = [sys.executable, "-c", code, "fix", str(repo), *options, "--out", str(out)]
+    command = [sys.executable, "-c", code, "fix", str(repo), *GOES_ON, "--out", str(out)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -123,11 +140,11 @@ def test_a_stopped_run_resumes_to_the_tree_of_a_run_that_was_not_stopped(
     if how != signal.SIGKILL:
         assert process.returncode == 130, stderr
         assert json.loads(stdout)["status"] == "interrupted"
-    assert len(tree_of(out)) < len(tree_of(tmp_path / "whole"))
+    assert len(tree_of(out)) < len(tree_of(unstopped))
     resumed = meritree("resume", str(out), "--json", "--quiet")
-    assert resumed.returncode == whole.returncode, resumed.stderr
-    assert tree_of(out) == tree_of(tmp_path / "whole")
-    assert json.loads(resumed.stdout)["patch"] == json.loads(whole.stdout)["patch"]
+    assert resumed.returncode == ended.returncode, resumed.stderr
+    assert tree_of(out) == tree_of(unstopped)
+    assert json.loads(resumed.stdout)["patch"] == json.loads(ended.stdout)["patch"]
 
 
 def wait_for_nodes(process: subprocess.Popen[str], out: Path, least: int) -> None:
@@ -137,18 +154,3 @@ def wait_for_nodes(process: subprocess.Popen[str], out: Path, least: int) -> Non
             return
         time.sleep(0.02)
     raise AssertionError(f"the run ended before it could be stopped: {process.communicate()}")
-
-
-def test_the_demo_finds_a_verified_patch_and_shows_its_report(
-    meritree: Started, tmp_path: Path
-) -> None:
-    out = tmp_path / "demo"
-    done = meritree("demo", "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    assert "exactly 2 kg" in done.stdout
-    assert "\nverified" in done.stdout
-    assert f"{out}/report.html" in done.stdout
-    document = json.loads((out / "result.json").read_text())
-    assert document["candidates"][0]["edits"]
-    best = load_run(out).tree.best
-    assert len(best) == 1 + len(document["candidates"][0]["edits"])

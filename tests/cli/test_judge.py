@@ -14,7 +14,8 @@ def test_verdicts_become_the_risk_of_later_patches(
     meritree: Started, shop: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "verdicts.jsonl"
-    first = meritree("fix", str(shop), "--out", str(tmp_path / "one"), "--json")
+    brief = ("--budget-tests", "40", "--final-checks", "1", "--json")
+    first = meritree("fix", str(shop), *brief, "--out", str(tmp_path / "one"))
     assert json.loads(first.stdout)["candidates"][0]["risk"] is None
 
     said = meritree("judge", str(tmp_path / "one"), "right", "--calibration", str(own))
@@ -27,7 +28,7 @@ def test_verdicts_become_the_risk_of_later_patches(
     lines = [{"score": score - 1.0, "right": n > 2, "run": f"r{n}"} for n in range(20)]
     own.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     second = meritree(
-        "fix", str(shop), "--out", str(tmp_path / "two"), "--calibration", str(own), "--json"
+        "fix", str(shop), *brief, "--out", str(tmp_path / "two"), "--calibration", str(own)
     )
     best = json.loads(second.stdout)["candidates"][0]
     assert 1 / 21 < best["risk"] < 0.1

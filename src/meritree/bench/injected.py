@@ -29,7 +29,6 @@ LARGEST_SHARE = 0.5  # a fault that breaks more of the suite than this is no puz
 SECONDS = 120.0
 
 Say = Callable[[str], None]
-LayOut = Callable[[Path], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.swe.export import mini_trajectory, prediction
 from meritree.swe.result import FixOptions, FixResult
 
-Done = Mapping[str, "InstanceRun"]
-
 
 @dataclass(frozen=True, slots=True)
 class InstanceRun:

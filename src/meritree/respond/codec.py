@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Any
 
-from meritree.respond.data import Message, Reply, Role, ToolCall, Usage
+from meritree.respond.data import Reply, ToolCall, Usage
 
 
 def loads(text: str | bytes) -> Any:
@@ -106,33 +106,6 @@ def decode_call(document: Mapping[str, Any], number: int = 0) -> ToolCall:
         raise TypeError(f"arguments are {type(arguments).__name__}, not an object")
     raw = json.dumps(arguments, ensure_ascii=False)
     return ToolCall(identity, name, arguments, raw, _text(document, "error"), extra)
-
-
-def encode_message(message: Message) -> dict[str, Any]:
-    """As JSON, without empty fields."""
-    document: dict[str, Any] = {"role": message.role, "text": message.text}
-    if message.tool_calls:
-        document["tool_calls"] = [encode_call(call) for call in message.tool_calls]
-    if message.tool_call_id:
-        document["tool_call_id"] = message.tool_call_id
-    return document
-
-
-def decode_message(document: Mapping[str, Any]) -> Message:
-    """From JSON.
-
-    Raises:
-        TypeError, KeyError, ValueError: it is no message.
-    """
-    role = _text(document, "role")
-    if role not in get_args(Role):
-        raise ValueError(f"role {role!r} is none of {', '.join(get_args(Role))}")
-    return Message(
-        cast(Role, role),
-        _text(document, "text"),
-        _calls(document),
-        _text(document, "tool_call_id"),
-    )
 
 
 def encode_reply(reply: Reply) -> dict[str, Any]:

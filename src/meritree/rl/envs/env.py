@@ -7,7 +7,6 @@ learner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -179,6 +178,3 @@ def where_rows(mask: Array, yes: Array, no: Array) -> Array:
         )
     yes, no = jnp.asarray(yes), jnp.asarray(no)
     return jnp.where(mask.reshape(mask.shape + (1,) * (yes.ndim - mask.ndim)), yes, no)
-
-
-MakeEnv: TypeAlias = Callable[[], Env]

@@ -13,7 +13,6 @@ from meritree.value.transforms import Step
 Array: TypeAlias = Any
 Key: TypeAlias = Any
 Params: TypeAlias = Any
-Forward: TypeAlias = Callable[[Params, Array, Array | None], tuple[Array, Array]]
 
 
 class Out(NamedTuple):

@@ -188,13 +188,6 @@ def draw(rows: Rows, figure: Figure) -> str:
     )
 
 
-def _in_time(rows: Rows, metric: str, system: str, name: str) -> tuple[list[int], list[float]]:
-    chosen = rows.where(metric=metric, system=system, dataset=name)
-    found = {int(row.unit): row.value for row in chosen}
-    days = sorted(found)
-    return days, [found[day] for day in days]
-
-
 STUDY = Study(
     id="S033",
     name="dr-es",

@@ -186,20 +186,6 @@ class SourceFile:
         self._links.reach(line)
         return self._links.statements.get(line, [])
 
-    def statement_at(self, line: int) -> ast.stmt | None:
-        """The innermost statement whose lines include ``line``."""
-        self._links.reach(line)
-        best: ast.stmt | None = None
-        for start in range(min(line, self.line_count), 0, -1):
-            for statement in self._links.statements.get(start, ()):
-                if (statement.end_lineno or 0) >= line and (
-                    best is None or statement.col_offset > best.col_offset
-                ):
-                    best = statement
-            if best is not None:
-                return best
-        return None
-
     @staticmethod
     def first_line(statement: ast.stmt) -> int:
         """First line of a statement, its decorators included."""

@@ -189,7 +189,6 @@ class RepoIndex:
         self.installed = installed
         self.tests = tests or Hints()
         self.issue = issue or Hints()
-        self._classes: dict[str, dict[str, None]] = {}
         self._signatures: dict[str, tuple[Signature, ...]] = {}
 
     def with_hints(self, tests: Iterable[str] = (), issue: str = "") -> RepoIndex:
@@ -199,10 +198,6 @@ class RepoIndex:
         known.__dict__["_defined"] = self._defined
         known._signatures = self._signatures
         return known
-
-    def from_tests(self, segments: Iterable[str]) -> Hints:
-        """Literals, names, attributes and keywords used in source segments of failing tests."""
-        return Hints.of_source(segments)
 
     @cached_property
     def _defined(self) -> dict[str, list[str]]:
@@ -234,10 +229,6 @@ class RepoIndex:
                     found.setdefault(signature.keywords, signature)
             known = self._signatures[name] = tuple(found.values())
         return known
-
-    def attribute_counts(self, path: str) -> Counter[str]:
-        """Attribute names written in one file, with counts."""
-        return _attribute_counts(self._sources.get(path, ""))
 
     @cached_property
     def attributes(self) -> Counter[str]:

@@ -178,11 +178,6 @@ class RepairPolicy:
             return True
         return len(known.edits) < self._options.max_edits and self._promising(known.outcome)
 
-    def explain(self, edit: Edit) -> tuple[str, ...]:
-        """Why the edit's line is suspected, in words (root state)."""
-        item = self._suspicion.by_line.get((edit.path, edit.line))
-        return item.reasons if item else ()
-
     def _promising(self, outcome: EditOutcome) -> bool:
         if outcome.invalid or outcome.broke > 0:
             return False

@@ -60,15 +60,6 @@ class Suspicion:
     def by_line(self) -> Mapping[tuple[str, int], LineSuspicion]:
         return {(item.path, item.line): item for item in self.lines}
 
-    @cached_property
-    def by_function(self) -> Mapping[tuple[str, str], float]:
-        """The largest factor in each (path, function)."""
-        best: dict[tuple[str, str], float] = {}
-        for item in self.lines:
-            key = (item.path, item.function)
-            best[key] = max(best.get(key, 0.0), item.factor)
-        return best
-
     def factor(self, path: str, line: int) -> float:
         """L of a line; 0 for a line that is not suspected at all."""
         item = self.by_line.get((path, line))

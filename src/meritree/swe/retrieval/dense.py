@@ -106,10 +106,6 @@ class Dense:
         return vectors
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _shown(piece: Piece) -> str:
     return f"{piece.place.path} {piece.place.symbol}\n{piece.text}"[:_MOST_CHARACTERS]
 
