@@ -78,12 +78,12 @@ def install_page() -> str:
         for row in stored["rows"]
     ]
     torch = ", ".join(sorted({row["torch"] for row in stored["rows"] if row.get("torch")}))
-    dates = " and ".join(sorted({row["date"] for row in stored["rows"]}))
+    dates = " and ".join(sorted({row.get("date", stored["date"]) for row in stored["rows"]}))
     made = [
         MADE,
         "",
         f"Python {stored['python']}, {stored['machine']}, {dates}, with the pins of "
-        f"`constraints.txt` (PyTorch {torch}, its build for processors); median of "
+        f"`constraints.txt`{torch and f' (PyTorch {torch}, its build for processors)'}; median of "
         f"{stored['repeats']} imports, CPU time. "
         "[install.json](../benchmarks/results/install.json), `benchmarks/install.py`.",
         "",
