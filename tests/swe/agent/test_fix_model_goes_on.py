@@ -52,6 +52,7 @@ def test_a_killed_run_goes_on_without_asking_again(tmp_path: Path) -> None:
     assert result["tokens"] >= whole["tokens"]  # what was on its way is booked at its most
 
 
+@pytest.mark.usefixtures("at_once")
 def test_an_endpoint_that_fails_half_way_is_named_and_the_run_can_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +71,7 @@ def test_an_endpoint_that_fails_half_way_is_named_and_the_run_can_go_on(
         assert json.loads(capsys.readouterr().out)["status"] == "verified"
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_run_that_nobody_answered_goes_on_with_another_model_at_another_address(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_run_that_nobody_answered_goes_on_with_another_model_at_another_addres
     assert [one.get("model") for one in told] == ["right", None]
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_model_that_is_named_by_its_address_alone_is_found_at_its_new_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
