@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import re
 import statistics
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from meritree.bench.history_cases import git, show
+from meritree.bench.provenance import provenance
 from meritree.errors import BadInput
 from meritree.stats.bootstrap import cluster_bootstrap
 from meritree.stats.retrieval import reciprocal_rank_at
@@ -248,17 +247,6 @@ def summary(table: Mapping[str, Any], repository: Mapping[str, str]) -> dict[str
     return found
 
 
-def provenance() -> dict[str, Any]:
-    here = Path(__file__).parent
-    return {
-        "commit": git(here, "rev-parse", "HEAD").strip()[:9],
-        "changed_files": len(git(here, "status", "--porcelain", "-uno").split("\n")) - 1,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load": [round(one, 1) for one in os.getloadavg()],
-    }
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clone", type=Path, nargs="+", required=True, help="local repositories")
@@ -284,20 +272,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         tuning = json.loads(given.weights.read_text("utf-8"))
     repository = {row["commit"]: row["repository"] for row in rows}
+    command = (
+        "python benchmarks/retrieval.py --clone CLONE ... --queries QUERIES "
+        f"--part {given.part} --weights WEIGHTS --out benchmarks/results/retrieval.json"
+    )
     result = {
         "queries": {kind: sum(one.kind == kind for one in asked) for kind in KINDS},
         "fixes": len(rows),
         "queries_made_with": sorted({row["made_with"] for row in rows}),
         "repositories": len(set(repository.values())),
-        "command": "python benchmarks/retrieval.py --clone CLONE ... --queries QUERIES "
-        f"--part {given.part} --weights WEIGHTS --out benchmarks/results/retrieval.json",
+        "command": command,
         "without_report": sum(not row["report"] for row in rows),
         "places_median": statistics.median(len(one.places) for one in asked),
         "index_seconds_median": round(statistics.median(one.built for one in asked), 2),
         "search_ms_median": round(1000 * statistics.median(one.seconds for one in asked), 1),
         "tuning": tuning,
         "scores": summary(scores(asked, tuning["weights"]), repository),
-        "provenance": provenance(),
+        "provenance": provenance(command),
     }
     print(json.dumps(result, indent=1))
     if given.out:

@@ -97,6 +97,7 @@ def test_the_chosen_patch_comes_first_and_nobody_is_asked_twice(
         assert [e.kind for e in journal.events()].count("choice") == 1
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_judge_that_cannot_be_asked_leaves_the_ranking(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,10 +98,10 @@ class Sources:
                 self._check_finite(step, loss, source.data)
                 mean = loss.mean() * (source.coef / self.accumulate)
                 mean.backward()
-                _add(sums, "loss", mean.detach())
+                add_to(sums, "loss", mean.detach())
                 prefix = f"also {number}: " if number else ""
                 for name, value in metrics.items():
-                    _add(sums, prefix + name, value.detach() / self.accumulate)
+                    add_to(sums, prefix + name, value.detach() / self.accumulate)
         return sums
 
     def recipe(self) -> dict[str, Any]:
@@ -214,7 +214,8 @@ def _order(size: int, seed: int, epoch: int) -> Tensor:
 _ORDERS: dict[tuple[int, int, int], Tensor] = {}  # of the last epochs: one is read many times
 
 
-def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+def add_to(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+    """Add a measure to the sum of its name."""
     sums[name] = sums[name] + value if name in sums else value
 
 

@@ -16,7 +16,7 @@ from meritree.align.forward import POLICY_KEYS, REF_KEYS, Rows, policy_keys, row
 from meritree.align.loop import Diverged, Learner, Measures
 from meritree.align.prompts import Prompts
 from meritree.align.rollout import Rollout
-from meritree.align.sources import Sources, frozen_copy
+from meritree.align.sources import Sources, add_to, frozen_copy
 from meritree.errors import BadInput
 from meritree.objectives.divergences import k3
 from meritree.objectives.extras import ValueMse
@@ -148,9 +148,9 @@ class Updates:
         if not critic_only:
             if self.beside.sources:
                 for name, value in self.beside.backward(turn).items():
-                    _add(sums, f"beside: {name}", value)
+                    add_to(sums, f"beside: {name}", value)
             norm = self.learners["policy"].step(f"step {step}", self.max_norm)
-            _add(sums, "gradient norm", torch.tensor(norm))
+            add_to(sums, "gradient norm", torch.tensor(norm))
         if "critic" in self.learners:
             self.learners["critic"].step(f"step {step}, critic", self.max_norm)
 
@@ -161,7 +161,7 @@ class Updates:
                 "step: lower the learning rate or look at the loss's exponents"
             )
         loss.backward()
-        _add(sums, name, loss.detach())
+        add_to(sums, name, loss.detach())
 
     def _loss(
         self, rows: Rows, b: dict[str, Tensor], whole: tuple[float, int], share: float,
@@ -177,7 +177,7 @@ class Updates:
             tokens = tokens + method.surrogate({k: b[k] for k in method.surrogate.needs})
         if method.kl and method.kl_in == "loss":
             apart = method.divergence(b["logp"], b["ref_logp"])
-            _add(sums, "divergence", (_token_mean(apart.detach(), mask) * share))
+            add_to(sums, "divergence", (_token_mean(apart.detach(), mask) * share))
             tokens = tokens + method.kl * apart
         # The parts of a minibatch add up to its loss, whatever their lengths.
         weight = float(mask.sum()) / max(whole[0], 1.0) if method.agg == "token" else share
@@ -193,10 +193,10 @@ class Updates:
         """Measures of the policy over the tokens of a part."""
         logp = b["logp"].detach()
         far = ((logp - b["old_logp"]).exp() - 1.0).abs().gt(0.2).float()
-        _add(sums, "ratio above 1.2 or below 0.8", _token_mean(far, mask) * share)
-        _add(sums, "entropy", _token_mean(-logp, mask) * share)
+        add_to(sums, "ratio above 1.2 or below 0.8", _token_mean(far, mask) * share)
+        add_to(sums, "entropy", _token_mean(-logp, mask) * share)
         if "ref_logp" in b:
-            _add(sums, "KL to the reference", _token_mean(k3(logp, b["ref_logp"]), mask) * share)
+            add_to(sums, "KL to the reference", _token_mean(k3(logp, b["ref_logp"]), mask) * share)
 
     def _policy_keys(self, rows: Rows) -> dict[str, Tensor]:
         needs = (self.loss_needs & POLICY_KEYS) | {"logp"}
@@ -347,7 +347,3 @@ def _told(
 
 def _token_mean(x: Tensor, mask: Tensor) -> Tensor:
     return (x * mask).sum() / mask.sum().clamp(min=1.0)
-
-
-def _add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
-    sums[name] = sums[name] + value if name in sums else value

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +23,7 @@ from meritree.swe.agent.repair_model import RepairModel
 from meritree.swe.agent.setup import final_verdict
 from meritree.swe.agent.steps import AgentLimits
 
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import MEND, VIEW, Events, Lab, says, steps
+from .conftest import MEND, VIEW, Events, Lab, says, steps
 
 WRONG = says("replace", path="half.py", old="n // 3", new="n // 4")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -229,3 +230,11 @@ def _per_answer(policy: Any, ref: Any, drawn: Sequence[Drawn]) -> tuple[float, f
             sums[0] += float((full_kl(own, base) * rows.mask).sum())
             sums[1] += float((-(own.exp() * own).sum(-1) * rows.mask).sum())
     return sums[0] / data.size, sums[1] / data.size
+
+
+def between(path: Sequence[tuple[float, float]], x: float) -> float:
+    """The height at ``x`` of straight lines between points (x rising); outside, of the end."""
+    for (x0, y0), (x1, y1) in pairwise(path):
+        if x0 <= x <= x1:
+            return y0 if x1 == x0 else y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+    return path[-1][1] if x > path[-1][0] else path[0][1]

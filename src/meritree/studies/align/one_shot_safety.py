@@ -6,7 +6,6 @@ MoCAN (known rewards) and PeCAN (implicit rewards) on tables of logits and in th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -173,19 +172,12 @@ def _on_the_front(rows: Rows) -> tuple[Outcome, str, Interval | None]:
         )
         for threshold in THRESHOLDS:
             arm = f"MoCAN {threshold:g}"
-            there = _between(front, own.mean("safe", arm, GRAMMAR))
+            there = _lab.between(front, own.mean("safe", arm, GRAMMAR))
             gain = own.mean("gold", arm, GRAMMAR) - there
             gains.append(SeedRow(seed, "MoCAN", GRAMMAR, "gain", gain, arm))
     gap = Rows.of(gains).interval("gain")
     text = f"gold above the front of fixed weights {gap.mean:.3f} [{gap.low:.3f}, {gap.high:.3f}]"
     return (decide(gap, low=-0.1) if len(rows.seeds) >= FEWEST else "inconclusive"), text, gap
-
-
-def _between(path: list[tuple[float, float]], x: float) -> float:
-    for (x0, y0), (x1, y1) in pairwise(path):
-        if x0 <= x <= x1:
-            return y0 if x1 == x0 else y0 + (y1 - y0) * (x - x0) / (x1 - x0)
-    return path[-1][1] if x > path[-1][0] else path[0][1]
 
 
 def draw(rows: Rows, figure: Figure) -> str:
@@ -200,7 +192,7 @@ def draw(rows: Rows, figure: Figure) -> str:
             yerr=[[gold.mean - gold.low], [gold.high - gold.mean]],
         )  # fmt: skip
 
-    point("base", "k*", "black", "base")
+    point("base", "*", "black", "base")
     for place, weight in enumerate(WEIGHTS):
         point(f"weight {weight:g}", "s", "#9d755d", None if place else "fixed weights")
     for threshold, colour in zip(THRESHOLDS, ("#4c78a8", "#54a24b", "#e45756"), strict=True):

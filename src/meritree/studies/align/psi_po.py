@@ -157,7 +157,7 @@ def _at_equal_kl(rows: Rows) -> tuple[Outcome, str, Interval | None]:
         )
         for strength in STRENGTHS:
             arm, last = f"{IPO} {strength:g}", _epochs(rows)[-1]
-            there = _between(path, own.mean("KL", arm, last))
+            there = _lab.between(path, own.mean("KL", arm, last))
             gain = own.mean("gold", arm, last) - there
             gains.append(SeedRow(seed, IPO, last, "gain", gain, arm))
     gap = Rows.of(gains).interval("gain")
@@ -165,14 +165,6 @@ def _at_equal_kl(rows: Rows) -> tuple[Outcome, str, Interval | None]:
     if len(rows.seeds) < FEWEST:
         return "inconclusive", text, gap
     return decide(gap, low=0.0), text, gap
-
-
-def _between(path: list[tuple[float, float]], x: float) -> float:
-    """Straight lines between points; beyond the last one its height."""
-    for (x0, y0), (x1, y1) in pairwise(path):
-        if x0 <= x <= x1:
-            return y0 if x1 == x0 else y0 + (y1 - y0) * (x - x0) / (x1 - x0)
-    return path[-1][1] if x > path[-1][0] else path[0][1]
 
 
 def _epochs(rows: Rows) -> list[str]:

@@ -9,8 +9,8 @@ from difflib import SequenceMatcher
 
 from meritree.swe.repair.ast_text import ATOM
 from meritree.swe.repair.signatures import stdlib_attributes, stdlib_constants
-from meritree.swe.repair.templates.base import Site, template
-from meritree.swe.repair.templates.calls import confused, is_called
+from meritree.swe.repair.templates.base import Site, is_called, template
+from meritree.swe.repair.templates.calls import confused
 from meritree.swe.repair.templates.draft import Draft, replace
 
 _BARE_CALL = re.compile(r"\b(\w+)\(\)")

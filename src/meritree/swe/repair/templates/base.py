@@ -150,3 +150,9 @@ def is_test(source: SourceFile, node: ast.expr) -> bool:
     if isinstance(link.parent, ast.match_case):
         return link.field == "guard"
     return isinstance(link.parent, ast.comprehension) and link.field == "ifs"
+
+
+def is_called(site: Site, node: ast.expr) -> bool:
+    """Whether ``node`` is what a call calls."""
+    link = site.source.link(node)
+    return isinstance(link.parent, ast.Call) and link.field == "func"

@@ -9,7 +9,7 @@ from itertools import combinations
 from meritree.swe.repair.ast_text import ATOM, OR
 from meritree.swe.repair.installed import installed_signature
 from meritree.swe.repair.signatures import Signature, stdlib_signature
-from meritree.swe.repair.templates.base import Site, template
+from meritree.swe.repair.templates.base import Site, is_called, template
 from meritree.swe.repair.templates.draft import Draft, Replace, replace
 from meritree.swe.repair.templates.roles import CONTAINER, NUMBER, fits, kind
 
@@ -80,11 +80,6 @@ def confused(name: str) -> Iterator[str]:
 
 def _name(func: ast.expr) -> str:
     return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-
-
-def is_called(site: Site, node: ast.expr) -> bool:
-    link = site.source.link(node)
-    return isinstance(link.parent, ast.Call) and link.field == "func"
 
 
 def call_text(site: Site, node: ast.Call, without: object = None, added: str = "") -> str:

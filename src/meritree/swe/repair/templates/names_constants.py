@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from meritree.swe.repair.ast_text import literal
-from meritree.swe.repair.templates.base import Site, is_test, template
+from meritree.swe.repair.templates.base import Site, is_called, is_test, template
 from meritree.swe.repair.templates.draft import Draft, replace
 from meritree.swe.repair.templates.roles import NUMBER, kind, likeness, roles_of
 from meritree.swe.repair.templates.scope import size
@@ -26,13 +26,8 @@ def var(site: Site) -> Iterator[Draft]:
         known = node.id in scope.variables
         for name in site.variables(node):
             if name != node.id:
-                prior = 1.0 if known or not _called(site, node) else 0.5
+                prior = 1.0 if known or not is_called(site, node) else 0.5
                 yield replace(node, name, prior * likeness(site.source, scope, node, name))
-
-
-def _called(site: Site, node: ast.expr) -> bool:
-    link = site.source.link(node)
-    return isinstance(link.parent, ast.Call) and link.field == "func"
 
 
 @template("var_attr", 1.5, ast.Name, ast.Attribute)
@@ -47,7 +42,7 @@ def var_attr(site: Site) -> Iterator[Draft]:
             if name in known:
                 yield replace(node, f"{scope.self_name}.{name}", 2.0)
         others = [name for name in known if name not in _forms(node.id)]
-        if not _called(site, node):
+        if not is_called(site, node):
             for name in others[:12]:
                 yield replace(node, f"{scope.self_name}.{name}", 0.3)
     for attribute in site.expressions(ast.Attribute):
@@ -236,7 +231,7 @@ def expr_to_var(site: Site) -> Iterator[Draft]:
     for node in site.expressions(ast.expr):
         if isinstance(node, (*_SIMPLE, ast.Starred, ast.Slice, ast.JoinedStr)):
             continue
-        if size(node, 32) > 30 or _called(site, node):
+        if size(node, 32) > 30 or is_called(site, node):
             continue
         prior = 0.1 if is_test(site.source, node) else 0.5
         scope = site.scope(node)
@@ -252,7 +247,7 @@ def ingredient(site: Site) -> Iterator[Draft]:
     for node in site.expressions(ast.expr):
         scope = site.scope(node)
         if isinstance(node, ast.Name):
-            if node.id == scope.self_name or _called(site, node):
+            if node.id == scope.self_name or is_called(site, node):
                 continue
             for kind in (ast.Subscript, ast.Attribute):
                 for text in scope.small.get(kind, ())[:12]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from meritree.swe.repair.ast_text import ATOM, BINARY_TEXT, OR, TERM
 from meritree.swe.repair.context import SourceFile
-from meritree.swe.repair.templates.base import Site, is_test, template
-from meritree.swe.repair.templates.calls import call_text, is_called
+from meritree.swe.repair.templates.base import Site, is_called, is_test, template
+from meritree.swe.repair.templates.calls import call_text
 from meritree.swe.repair.templates.draft import Draft, replace
 
 _VALUES = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.BinOp)
