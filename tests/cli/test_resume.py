@@ -66,6 +66,9 @@ def test_an_ended_run_is_shown_at_once_and_more_budget_is_not_spent_in_vain(
     assert app.run(["resume", str(out), "--json", "--quiet"]) == 0
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (second, "")
+    for given in (["--base-url", "http://127.0.0.1:9/v1"], ["--model", "m"]):
+        assert app.run(["resume", str(out), *given]) == 2
+        assert "has ended, no model is asked any more" in capsys.readouterr().err
     with pytest.raises(ValueError, match="no such status"):
         FixResult.from_json({**json.loads(second), "status": "glorious"})
 
