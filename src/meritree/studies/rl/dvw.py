@@ -233,7 +233,7 @@ STUDY = Study(
     further={
         "minatar": minatar.further(
             minatar.DVW, minatar.MDQN, about="Munchausen DQN with and without weights, on games.",
-            others=(minatar.DQN,), games=("Breakout", "SpaceInvaders"),
+            others=(minatar.DQN,),
         )
     },
 )  # fmt: skip

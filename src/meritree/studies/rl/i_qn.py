@@ -284,7 +284,6 @@ STUDY = Study(
         "minatar": minatar.further(
             minatar.IQN,
             about="A chain of three against one network on games.",
-            games=("Breakout", "SpaceInvaders", "Asterix", "Freeway"),
         )
     },
 )

@@ -261,18 +261,8 @@ def draw(rows: Rows, figure: Figure) -> str:
     )
 
 
-def further(
-    system: str,
-    than: str = DQN,
-    *,
-    about: str,
-    others: tuple[str, ...] = (),
-    games: tuple[str, ...] = GAMES,
-) -> Further:
-    """The scale ``minatar`` of a study: one learner against another, ``others`` beside them.
-
-    ``games``: those of the stored result.
-    """
+def further(system: str, than: str = DQN, *, about: str, others: tuple[str, ...] = ()) -> Further:
+    """The scale ``minatar`` of a study: one learner against another, ``others`` beside them."""
     return Further(
         about=(
             f"{about} MinAtar as gymnax has it (no sticky actions, at most 1000 steps), the "
@@ -280,10 +270,9 @@ def further(
             f"{STEPS} steps in {WORLDS} worlds with an update of {BATCH} rows after each step of "
             "all: far from the 5 million steps of its authors. Runs of plain DQN are shared with "
             "the other studies that have this scale; what a run cost stands in the table, the "
-            "seconds below it are those of reading kept runs. Games that are not in the table were "
-            f"not measured; `--set games={','.join(GAMES)}` measures all."
+            "seconds below it are those of reading kept runs."
         ),
-        scale=Scale(SEEDS, {"games": games, "steps": STEPS}),
+        scale=Scale(SEEDS, {"games": GAMES, "steps": STEPS}),
         measure=measure_of((than, system, *others)),
         checks=tuple(
             Gain(f"{system} gains more than {than} {when}", metric, system, than)

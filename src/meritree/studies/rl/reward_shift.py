@@ -358,7 +358,6 @@ STUDY = Study(
     further={
         "minatar": minatar.further(
             minatar.SHIFT, about="Every reward lower by 0.01, values by 1, on games.",
-            games=("Breakout", "SpaceInvaders", "Asterix", "Freeway"),
         )
     },
 )  # fmt: skip
