@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -34,6 +35,10 @@ class Solved:
             BadInput: k above the number drawn.
         """
         return fmean(pass_at_k(self.n, correct, k) for correct in self.right)
+
+    def at_each(self, ks: Sequence[int]) -> dict[str, float]:
+        """pass@k by name, ``pass@1`` and so on."""
+        return {f"pass@{k}": self.at(k) for k in ks}
 
 
 def solved(

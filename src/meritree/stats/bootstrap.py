@@ -161,7 +161,7 @@ def _resampled_means(
         total, count = 0.0, 0
         for stratum, size in zip(strata, sizes, strict=True):
             drawn = rng.choices(stratum, k=size)
-            total += sum([part for part, _ in drawn])
+            total += fsum([part for part, _ in drawn])
             count += drawn[0][1] * size if equal else sum([n for _, n in drawn])
         yield total / count
 

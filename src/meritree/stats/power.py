@@ -86,7 +86,7 @@ def simulated_power(
     rejected = 0
     for _ in range(trials):
         drawn = rng.choices(values, k=pairs)
-        total, squares = sum(drawn), sum([x * x for x in drawn])
+        total, squares = fsum(drawn), fsum(x * x for x in drawn)
         variance = (squares - total * total / pairs) / (pairs - 1)
         error = sqrt(max(variance, 0.0) * pairs)
         rejected += abs(total) > z * error if error else total != 0.0

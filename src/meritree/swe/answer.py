@@ -32,15 +32,16 @@ class Ending:
     out: str
 
 
-def verified(candidates: Sequence[Candidate], targets: int) -> str:
-    """A patch passed the final check."""
+def verified(candidates: Sequence[Candidate], targets: int, *, apply: bool) -> str:
+    """A patch passed the final check; ``apply``: it was asked to be written into the repository."""
     more = sum(c.verified for c in candidates[1:])
     unchecked = sum(not c.checked for c in candidates)
     others = [
         f"{n} {what}" for n, what in ((more, "more verified"), (unchecked, "not checked")) if n
     ]
     told = f"; {', '.join(others)}, see the report" if others else ""
-    flagged = "It looks made for the tests, so it was not applied: see its flags."
+    left = ", so it was not applied" if apply else ""
+    flagged = f"It looks made for the tests{left}: see its flags."
     return (
         f"verified: {passing(targets, 'target test')}, nothing that passed before fails, "
         f"twice, in fresh processes{told}. "

@@ -338,7 +338,10 @@ class Run:
         end = Ending(search.stopped_because, search.evaluations, targets, over, out)
         partial = None
         if any(c.verified for c in candidates):
-            status, message = "verified", answer.verified(candidates, targets)
+            status, message = (
+                "verified",
+                answer.verified(candidates, targets, apply=self.options.apply),
+            )
         else:
             partial = partial_patch(
                 self.prepared, search, self._say, self._note_partial, self.partials

@@ -163,10 +163,11 @@ def create(options: FixOptions) -> RunFolder:
 
 
 def encode_options(options: FixOptions) -> dict[str, Any]:
-    """Options as JSON data for the journal."""
+    """Options as JSON data for the journal, which is read from whatever folder people are in."""
     data = asdict(options)
     for name in _PATHS:
         data[name] = None if data[name] is None else str(data[name])
+    data["repo"] = os.path.abspath(options.repo.expanduser())
     return data
 
 
