@@ -139,6 +139,29 @@ def test_events_bring_only_what_a_viewer_lacks(tmp_path: Path, start: Start) -> 
     assert "<svg" in ask(server, f"/run/{entry.id}/curve.svg")[1]
 
 
+def test_a_patch_that_looks_made_for_the_tests_is_told_wherever_a_run_is_listed(
+    tmp_path: Path, start: Start, document: dict[str, Any]
+) -> None:
+    flag = {"rule": "hard-coded", "path": "a.py", "line": 7, "code": "return 12", "words": "odd"}
+    for name, flags in (("honest", []), ("made", [flag])):
+        made_run(tmp_path / name)
+        with Journal.open(tmp_path / name / "run.db") as journal:
+            journal.append("finished", {"status": "verified"})
+        document["candidates"][0]["flags"] = flags
+        (tmp_path / name / "result.json").write_text(json.dumps(document))
+    server = start(serve(tmp_path, port=0))
+    made, honest = sorted(server.gallery.entries(), key=lambda one: one.name)[::-1]
+    told = "verified, but it looks made for the tests"
+    _, index = ask(server, "/")
+    assert index.count(f'<span class="badge flagged">{told}</span>') == 1
+    assert index.count('<span class="badge verified">verified</span>') == 1
+    for bare in ("", "?bare=1"):
+        assert f"ended: {told}" in ask(server, f"/run/{made.id}{bare}")[1]
+        assert told not in ask(server, f"/run/{honest.id}{bare}")[1]
+    _, beside = ask(server, f"/compare?run={made.id}&run={honest.id}")
+    assert beside.count(f"<td>{told}</td>") == beside.count("<td>verified</td>") == 1
+
+
 def test_an_ended_run_ends_its_events(tmp_path: Path, start: Start) -> None:
     made_run(tmp_path)
     with Journal.open(tmp_path / "run.db") as journal:

@@ -98,7 +98,7 @@ class Watch:
         """The state of the run besides its nodes."""
         log, tree, document = self.now()
         return {
-            "words": self._words(log, tree),
+            "words": self._words(log, tree, document),
             "phase": log.phase,
             "status": log.status,
             "evaluations": log.evaluations,
@@ -108,9 +108,9 @@ class Watch:
             "result": document is not None,
         }
 
-    def _words(self, log: RunLog, tree: SearchTreeView) -> str:
+    def _words(self, log: RunLog, tree: SearchTreeView, document: Document | None) -> str:
         if log.status:
-            title = words.STATUS_WORDS.get(log.status, words.one_line(log.status))
+            _, title = words.state(log.status, document)
             return f"{'ended' if log.phase == 'ended' else 'stopped'}: {title}"
         said = {"prepare": "preparing", "search": "searching", "verify": "checking patches"}
         line = f"{said.get(log.phase, log.phase)}, {log.seconds:.0f} s"
