@@ -50,6 +50,8 @@ REFUSED = [
     ("study starc --seeds 0", "--seeds 0: a study needs at least one seed"),
     ("study starc --workers 0", "--workers 0: at least one process"),
     ("study starc --ray-address a:1", "--ray-address a:1: nothing is sent there"),
+    ("study runtime-preferences --out shop", "shop is not empty and no study made it; give a new"),
+    ("study runtime-preferences --out file.txt", "file.txt is a file; give a folder"),
     ("study starc --set x=1", "--set x=1: settings of starc at scale full: pairs, steps"),
     ("study starc --model x", "--model x: study starc asks no language model"),
     ("systems --xml", "No such option: --xml. `meritree systems --help`"),
