@@ -14,6 +14,7 @@ import pytest
 from meritree.errors import BadInput
 from meritree.run.journal import Journal
 from meritree.view.gallery import find_entries
+from meritree.view.live import Watch
 from meritree.view.server import Viewer, serve
 
 from .pages import HOSTILE, OPTIONS, begin, grow
@@ -160,6 +161,22 @@ def test_a_patch_that_looks_made_for_the_tests_is_told_wherever_a_run_is_listed(
         assert told not in ask(server, f"/run/{honest.id}{bare}")[1]
     _, beside = ask(server, f"/compare?run={made.id}&run={honest.id}")
     assert beside.count(f"<td>{told}</td>") == beside.count("<td>verified</td>") == 1
+
+
+def test_a_result_that_follows_the_last_event_replaces_that_of_an_interrupted_run(
+    tmp_path: Path, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meritree.view.live.READ_EVERY", 0.0)
+    made_run(tmp_path)
+    (tmp_path / "result.json").write_text(json.dumps({**document, "status": "interrupted"}))
+    watch = Watch(tmp_path)
+    watch.now()
+    with Journal.open(tmp_path / "run.db") as journal:
+        journal.append("finished", {"status": "verified"})
+    assert watch.state()["words"] == "ended: verified"
+    document["candidates"][0]["flags"] = [{"rule": "hard-coded"}]
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    assert watch.state()["words"] == "ended: verified, but it looks made for the tests"
 
 
 def test_an_ended_run_ends_its_events(tmp_path: Path, start: Start) -> None:

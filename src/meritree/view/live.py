@@ -55,7 +55,9 @@ class Watch:
             return
         journal = self.folder / "run.db"
         grown = journal.is_file() and read_journal(journal, self._log)
-        if grown or self._document is None:
+        # The result is written after the last event; that of a resumed run replaces an earlier one.
+        status = self._document.get("status") if self._document is not None else None
+        if grown or status is None or (self._log.phase == "ended" and status != self._log.status):
             self._document = read_document(self.folder / "result.json")
         if grown or not self._looked:
             self._tree = view_of(self._log, self._document)
