@@ -294,6 +294,7 @@ def test_show_and_view_say_what_they_need(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_view_of_a_folder_without_runs_says_so(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"name": "no result"}')
     shown = subprocess.Popen(
         [sys.executable, "-m", "meritree", "view", str(tmp_path), "--port", "0"],
         stdout=subprocess.PIPE, text=True,
@@ -305,4 +306,4 @@ def test_a_view_of_a_folder_without_runs_says_so(tmp_path: Path) -> None:
         shown.kill()
         shown.communicate()
     assert lines[0].startswith("http://127.0.0.1:")
-    assert lines[2].startswith("no run lies in it yet")
+    assert lines[2].startswith("no run, study or bench lies in it yet")

@@ -25,10 +25,14 @@ REFUSED = [
     ("demo --out shop", "shop is not empty; give a new or empty folder"),
     ("demo --model big", "--model big: the demo knows local"),
     ("show nowhere", "no such folder: nowhere; give the folder that `fix` named"),
+    ("show ended/report.html", "ended/report.html is a file; give its folder: ended"),
+    ("show file.txt", "file.txt is a file; give the folder that `fix` named (--out)"),
     ("show empty", "holds no run"),
     ("show run --depth many", "--depth many: must be a whole number. `meritree show --help`"),
     ("show run --depth -1", "--depth -1: must be at least 0"),
     ("view nowhere", "nowhere; give a run's folder"),
+    ("view ended/report.html --port 0", "report.html is a file; give its folder: /"),
+    ("view broken --port 0", "run.db"),
     ("view shop --port 99999", "--port 99999: must be at most 65535"),
     ("view shop --host 8.8.8.8", "--host 8.8.8.8: others on the network could read your code"),
     ("export shop", "Missing option '--to'"),
@@ -50,6 +54,8 @@ REFUSED = [
     ("study starc --seeds 0", "--seeds 0: a study needs at least one seed"),
     ("study starc --workers 0", "--workers 0: at least one process"),
     ("study starc --ray-address a:1", "--ray-address a:1: nothing is sent there"),
+    ("study runtime-preferences --out shop", "shop is not empty and no study made it; give a new"),
+    ("study runtime-preferences --out file.txt", "file.txt is a file; give a folder"),
     ("study starc --set x=1", "--set x=1: settings of starc at scale full: pairs, steps"),
     ("study starc --model x", "--model x: study starc asks no language model"),
     ("systems --xml", "No such option: --xml. `meritree systems --help`"),
@@ -85,12 +91,15 @@ def test_every_command_is_given_wrong_input_here() -> None:
 
 @pytest.fixture
 def place(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a repository, an empty folder, a text and half a JSON document."""
+    """A folder with a repository, an empty folder, a text, half a JSON document, odd runs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("text")
     (tmp_path / "bad.json").write_text("{")
+    for name, file in (("ended", "result.json"), ("ended", "report.html"), ("broken", "run.db")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / file).write_text("{}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -53,6 +53,26 @@ def test_an_interrupted_run_goes_on_where_it_stood(tiny: Study, tmp_path: Path) 
     assert result.rows == run(tiny, "smoke").rows
 
 
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("rows", [None, "", '{"price": 3}\n', "half a li"])
+def test_a_folder_that_no_study_made_is_refused_and_left_as_it_is(
+    tiny: Study, tmp_path: Path, rows: str | None, anew: bool
+) -> None:
+    mine = {"result.json": "mine"} | ({} if rows is None else {"rows.jsonl": rows})
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match="no study made it; give a new or empty folder"):
+        run(tiny, "smoke", out=tmp_path, anew=anew)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == mine
+
+
+def test_a_folder_of_a_run_that_stopped_early_is_taken(tiny: Study, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("")
+    run(tiny, "smoke", out=tmp_path)
+    (tmp_path / "rows.jsonl").replace(tmp_path / "rows.jsonl.old")  # stopped as it began anew
+    assert run(tiny, "smoke", out=tmp_path).rows.seeds == (0, 1, 2, 3)
+
+
 def test_half_a_line_of_a_killed_run_is_measured_again(tiny: Study, tmp_path: Path) -> None:
     whole = run(tiny, "smoke", out=tmp_path)
     file = tmp_path / "rows.jsonl"

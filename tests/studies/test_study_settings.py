@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from meritree.cli.app import run
 from meritree.cli.study import with_settings
 from meritree.errors import BadInput
+from meritree.studies.result import stored
 from meritree.studies.study import Scale, Study
 
 
@@ -61,3 +65,32 @@ def test_a_result_says_what_was_set_and_cannot_be_stored(
     made = json.loads(capsys.readouterr().out)["provenance"]
     assert made["command"].endswith("--set runs=50")
     assert made["settings"]["runs"] == 50
+
+
+def test_a_study_says_first_how_long_it_takes_and_stopped_how_to_go_on(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "meritree", "study", "runtime-preferences"]
+    process = subprocess.Popen(
+        [*program, "--check", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    kept = stored("runtime-preferences")["full"].provenance
+    assert first.startswith("40 seeds of runtime-preferences at full scale; the stored run took ")
+    assert f"took {kept.seconds:.0f} s for 40 ({kept.machine}); `--scale smoke` is the" in first
+    assert process.returncode == 130
+    assert "the same command (without --anew) goes on with the seeds" in rest
+
+
+def test_a_check_without_a_stored_result_ends_before_it_measures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meritree.studies.result.stored", lambda name: {})
+    out = tmp_path / "out"
+    assert run(["study", "runtime-preferences", "--check", "--out", str(out)]) == 2
+    assert "no full result of runtime-preferences is stored" in capsys.readouterr().err
+    assert not out.exists()

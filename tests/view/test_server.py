@@ -14,6 +14,7 @@ import pytest
 from meritree.errors import BadInput
 from meritree.run.journal import Journal
 from meritree.view.gallery import find_entries
+from meritree.view.live import Watch
 from meritree.view.server import Viewer, serve
 
 from .pages import HOSTILE, OPTIONS, begin, grow
@@ -137,6 +138,45 @@ def test_events_bring_only_what_a_viewer_lacks(tmp_path: Path, start: Start) -> 
     assert len(json.loads(told)["terms"]) == 9
     assert ask(server, f"/run/{entry.id}/node/99")[1] == '{"terms": [], "texts": [""]}'
     assert "<svg" in ask(server, f"/run/{entry.id}/curve.svg")[1]
+
+
+def test_a_patch_that_looks_made_for_the_tests_is_told_wherever_a_run_is_listed(
+    tmp_path: Path, start: Start, document: dict[str, Any]
+) -> None:
+    flag = {"rule": "hard-coded", "path": "a.py", "line": 7, "code": "return 12", "words": "odd"}
+    for name, flags in (("honest", []), ("made", [flag])):
+        made_run(tmp_path / name)
+        with Journal.open(tmp_path / name / "run.db") as journal:
+            journal.append("finished", {"status": "verified"})
+        document["candidates"][0]["flags"] = flags
+        (tmp_path / name / "result.json").write_text(json.dumps(document))
+    server = start(serve(tmp_path, port=0))
+    made, honest = sorted(server.gallery.entries(), key=lambda one: one.name)[::-1]
+    told = "verified, but it looks made for the tests"
+    _, index = ask(server, "/")
+    assert index.count(f'<span class="badge flagged">{told}</span>') == 1
+    assert index.count('<span class="badge verified">verified</span>') == 1
+    for bare in ("", "?bare=1"):
+        assert f"ended: {told}" in ask(server, f"/run/{made.id}{bare}")[1]
+        assert told not in ask(server, f"/run/{honest.id}{bare}")[1]
+    _, beside = ask(server, f"/compare?run={made.id}&run={honest.id}")
+    assert beside.count(f"<td>{told}</td>") == beside.count("<td>verified</td>") == 1
+
+
+def test_a_result_that_follows_the_last_event_replaces_that_of_an_interrupted_run(
+    tmp_path: Path, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meritree.view.live.READ_EVERY", 0.0)
+    made_run(tmp_path)
+    (tmp_path / "result.json").write_text(json.dumps({**document, "status": "interrupted"}))
+    watch = Watch(tmp_path)
+    watch.now()
+    with Journal.open(tmp_path / "run.db") as journal:
+        journal.append("finished", {"status": "verified"})
+    assert watch.state()["words"] == "ended: verified"
+    document["candidates"][0]["flags"] = [{"rule": "hard-coded"}]
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    assert watch.state()["words"] == "ended: verified, but it looks made for the tests"
 
 
 def test_an_ended_run_ends_its_events(tmp_path: Path, start: Start) -> None:

@@ -66,6 +66,11 @@ def report_interrupt(session: Session) -> int:
             "interrupted; nothing is lost: "
             f"`meritree resume {shlex.quote(session.folder)}` continues"
         )
+    elif session.folder and (Path(session.folder) / "rows.jsonl").is_file():  # a study's
+        message = (
+            "interrupted; nothing is lost: the same command (without --anew) goes on with the "
+            f"seeds that were measured, in {session.folder}"
+        )
     return report_error(session, "Interrupted", message, EXIT_INTERRUPTED)
 
 

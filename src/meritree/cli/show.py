@@ -29,12 +29,14 @@ def show(
 ) -> int:
     """Show the tree, the patch, the evidence, the ledger and the timeline of the run in DIR."""
     from meritree.view.show import show_node, show_run
-    from meritree.view.store import load_run
+    from meritree.view.store import folder_instead, load_run
     from meritree.view.summary import node_markdown, node_summary, run_markdown, run_summary
 
     path = Path(folder).expanduser()
     if format not in FORMATS:
         raise BadInput(f"--format {format}: choose one of {', '.join(FORMATS)}")
+    if path.is_file():
+        raise BadInput(f"{path} is a file; give {folder_instead(path)}")
     if not path.is_dir():
         raise BadInput(f"no such folder: {path}; give the folder that `fix` named (--out)")
     run = load_run(path)

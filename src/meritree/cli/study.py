@@ -75,6 +75,7 @@ def study(
     """
     from meritree.run.engines import make_engine
     from meritree.studies.registry import study_named
+    from meritree.studies.result import differences as differences_from
 
     context.obj.json = json
     declared = with_model(study_named(name), model, base_url).at(scale)
@@ -85,8 +86,10 @@ def study(
     folder = read_out(out) or _state_folder() / _folder_name(declared.name, scale, other)
     context.obj.folder = str(folder)
     chosen = make_engine(engine, workers, ray_address)
-    result = _measure(declared, scale, seeds, chosen, folder, changes or (), anew=anew, quiet=json)
-    differences = _compare(declared, result) if check else []
+    kept = _stored(declared, scale, check)
+    opening = "" if json else _opening(declared, scale, None if other else kept)
+    result = _measure(declared, scale, seeds, chosen, folder, changes or (), opening, anew=anew)
+    differences = differences_from(declared, result, kept) if check and kept else []
     if store:
         _keep(result, folder)
     if json:
@@ -164,10 +167,11 @@ def _measure(
     engine: Engine,
     folder: Path,
     changes: Sequence[str],
+    opening: str,
     *,
     anew: bool,
-    quiet: bool,
 ) -> Result:
+    """Measure into ``folder``; ``opening`` is said first, and where it is empty nothing is."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -175,7 +179,12 @@ def _measure(
     from meritree.studies.result import write
     from meritree.studies.runner import run
 
-    console = Console(stderr=True)
+    console, quiet = Console(stderr=True), not opening
+
+    def say(line: str) -> None:
+        if not quiet:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     )  # fmt: skip
@@ -186,12 +195,13 @@ def _measure(
 
         def told(done: int, total: int) -> None:
             nonlocal first
-            if first and done and not quiet:
-                console.print(
+            if first:
+                say(f"{total} seed{'s' * (total != 1)} of {opening}")
+            if first and done:
+                say(
                     f"{done} of {total} seeds lie in {folder} from an earlier run and are kept "
-                    "(--anew measures them again)",
-                    markup=False, highlight=False, soft_wrap=True,
-                )  # fmt: skip
+                    "(--anew measures them again)"
+                )
             first = False
             bar.update(task, completed=done, total=total)
 
@@ -204,16 +214,32 @@ def _measure(
     return result
 
 
-def _compare(study: Study, result: Result) -> list[str]:
-    from meritree.studies.result import differences, stored
+def _stored(study: Study, scale: ScaleName, check: bool) -> Result | None:
+    """The result that comes with the package; a check without one ends before it measures."""
+    from meritree.studies.result import stored
 
-    kept = stored(study.name).get(result.scale)
-    if kept is None:
+    kept = stored(study.name).get(scale)
+    if check and kept is None:
         raise BadInput(
-            f"--check: no {result.scale} result of {study.name} is stored; "
+            f"--check: no {scale} result of {study.name} is stored; "
             "run without --check, or with --store to keep one"
         )
-    return differences(study, result, kept)
+    return kept
+
+
+def _opening(study: Study, scale: ScaleName, kept: Result | None) -> str:
+    """What is measured, how long it took before, and the quick way."""
+    words = f"{study.name} at {scale} scale"
+    if kept is not None:
+        made = kept.provenance
+        words += (
+            f"; the stored run took {made.seconds:.0f} s for {len(made.seeds)} ({made.machine})"
+            if made.seconds >= 1
+            else "; the stored run took less than a second"
+        )
+    if scale != "smoke":
+        words += "; `--scale smoke` is the quick one"
+    return f"{words}. Ctrl-C stops it, and the same command goes on."
 
 
 def _keep(result: Result, folder: Path) -> None:

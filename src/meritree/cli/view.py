@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from meritree.view.server import Gallery
 
 
 def view(
@@ -42,9 +45,14 @@ def view(
     if folder is None:
         place.mkdir(parents=True, exist_ok=True)
     server = serve(place.resolve(), host=host, port=port, open_to_all=expose)
+    try:
+        words = _found(server.gallery)
+    except BaseException:  # a run that cannot be shown, or Ctrl-C while it is read
+        server.server_close()
+        raise
     print(f"{server.address}\nshows {place}; Ctrl-C ends it", flush=True)
-    if not any(next(place.glob(pattern), None) for pattern in _RUNS):
-        print("no run lies in it yet; those of `meritree fix --out DIR` lie in DIR", flush=True)
+    if words:
+        print(words, flush=True)
     if browser:
         import webbrowser
 
@@ -58,7 +66,20 @@ def view(
     return 0
 
 
-_RUNS = ("run.db", "*/run.db", "*/*/run.db", "*.json", "*/*.json", "*/*/*.json")
+def _found(gallery: Gallery) -> str:
+    """What a folder without anything to show is told of; empty where there is something.
+
+    Raises:
+        MeritreeError: the folder is one run's, and that cannot be shown.
+    """
+    if run := gallery.lone_run():
+        gallery.watches[run.id].now()
+    if gallery.entries():
+        return ""
+    return (
+        "no run, study or bench lies in it yet: one that begins in it is shown; those of `meritree "
+        "fix --out DIR` lie in DIR"
+    )
 
 
 def _state_folder() -> Path:

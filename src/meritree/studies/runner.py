@@ -64,7 +64,7 @@ def run(
 
     Raises:
         BadInput: a module that the study needs is missing, an impossible number, a folder that
-            holds rows of another study or of other settings.
+            is a file, that no study made, or that holds rows of another study or other settings.
     """
     check_needs(study)
     study = study.at(scale)
@@ -72,6 +72,8 @@ def run(
     count = size.seeds if seeds is None else seeds
     if count < 1:
         raise BadInput(f"--seeds {count}: a study needs at least one seed")
+    if out is not None:
+        _check_folder(out)
     _share_compiled_code()
     # Both belong to the start: files may be edited while a long study runs.
     load, measured = _load(), commit()
@@ -108,6 +110,35 @@ def _commits(done: Mapping[int, _Done], now: str) -> str:
     """The commits that measured, in order of seeds, each once; a single one is named alone."""
     told = [done[seed].commit or f"an earlier run, continued at {now}" for seed in sorted(done)]
     return ", ".join(dict.fromkeys(told))
+
+
+def _check_folder(out: Path) -> None:
+    """Raise `BadInput` where results would be written among files that no study made."""
+    if out.is_file():
+        raise BadInput(f"--out {out} is a file; give a folder")
+    try:
+        files = {path.name: path for path in out.iterdir()} if out.is_dir() else {}
+        ours = any(_made_by_a_study(files[name]) for name in _ROWS if name in files)
+    except OSError as error:
+        raise BadInput(f"--out {out} cannot be read: {error.strerror}; give another") from None
+    # A run that was killed as it began leaves an empty file.
+    begun = files.keys() == {"rows.jsonl"} and not files["rows.jsonl"].stat().st_size
+    if files and not ours and not begun:
+        raise BadInput(
+            f"--out {out} is not empty and no study made it; give a new or empty folder, or that "
+            "of an earlier run of this study to go on"
+        )
+
+
+_ROWS = ("rows.jsonl", "rows.jsonl.old")
+
+
+def _made_by_a_study(path: Path) -> bool:
+    """Whether a file of rows begins as those of a study do."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return {"study", "scale", "recipe"} <= (_read(file.readline(10_000)) or {}).keys()
 
 
 def _put_aside(out: Path) -> None:

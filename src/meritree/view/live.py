@@ -55,7 +55,9 @@ class Watch:
             return
         journal = self.folder / "run.db"
         grown = journal.is_file() and read_journal(journal, self._log)
-        if grown or self._document is None:
+        # The result is written after the last event; that of a resumed run replaces an earlier one.
+        status = self._document.get("status") if self._document is not None else None
+        if grown or status is None or (self._log.phase == "ended" and status != self._log.status):
             self._document = read_document(self.folder / "result.json")
         if grown or not self._looked:
             self._tree = view_of(self._log, self._document)
@@ -98,7 +100,7 @@ class Watch:
         """The state of the run besides its nodes."""
         log, tree, document = self.now()
         return {
-            "words": self._words(log, tree),
+            "words": self._words(log, tree, document),
             "phase": log.phase,
             "status": log.status,
             "evaluations": log.evaluations,
@@ -108,9 +110,9 @@ class Watch:
             "result": document is not None,
         }
 
-    def _words(self, log: RunLog, tree: SearchTreeView) -> str:
+    def _words(self, log: RunLog, tree: SearchTreeView, document: Document | None) -> str:
         if log.status:
-            title = words.STATUS_WORDS.get(log.status, words.one_line(log.status))
+            _, title = words.state(log.status, document)
             return f"{'ended' if log.phase == 'ended' else 'stopped'}: {title}"
         said = {"prepare": "preparing", "search": "searching", "verify": "checking patches"}
         line = f"{said.get(log.phase, log.phase)}, {log.seconds:.0f} s"

@@ -51,7 +51,7 @@ def _runs(entries: Sequence[Entry], watches: dict[str, Watch]) -> Iterator[str]:
             cells = f"<td>{text(one.name)}</td><td colspan=5>{text(error)}</td>"
             lines.append(f"<tr><td></td>{cells}</tr>")
             continue
-        status = log.status or (str(document["status"]) if document else log.phase)
+        kind, state = _state(log, document)
         best = tree.nodes[tree.best[-1]].value if tree.best else None
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
         facts = (log.strategy or "-", str(log.evaluations or "-"), _number(best), when)
@@ -59,7 +59,7 @@ def _runs(entries: Sequence[Entry], watches: dict[str, Watch]) -> Iterator[str]:
             f'<tr><td><input type="checkbox" name="run" value="{one.id}" '
             f'aria-label="{text(one.name)}"></td>'
             f'<td><a href="/run/{one.id}">{text(one.name)}</a></td>'
-            f'<td><span class="badge {text(status)}">{_status(status)}</span></td>'
+            f'<td><span class="badge {text(kind)}">{text(state)}</span></td>'
             f"{''.join(f'<td>{text(cell)}</td>' for cell in facts)}</tr>"
         )
     head = ("beside", "run", "state", "strategy", "evaluations", "best value", "changed")
@@ -71,8 +71,9 @@ def _runs(entries: Sequence[Entry], watches: dict[str, Watch]) -> Iterator[str]:
     )
 
 
-def _status(status: str) -> str:
-    return text(words.STATUS_WORDS.get(status, status))
+def _state(log: RunLog, document: words.Document | None) -> tuple[str, str]:
+    """The kind of a run's state and its words, as `words.state` gives them."""
+    return words.state(log.status or str(document["status"] if document else log.phase), document)
 
 
 def _number(value: float | None) -> str:
@@ -176,12 +177,12 @@ def compare_page(entries: Sequence[Entry], watches: dict[str, Watch]) -> str:
     entries = entries[:MOST_BESIDE]
     rows, best, solved = [], [], []
     for one in entries:
-        log, tree, _ = watches[one.id].now()
+        log, tree, document = watches[one.id].now()
         top = tree.nodes[tree.best[-1]].value if tree.best else None
         found = next((n for n in tree.nodes.values() if n.kind in ("passed", "verified")), None)
         rows.append((
             one.name, log.strategy or "-", log.options.get("seed", "-"),
-            words.STATUS_WORDS.get(log.status, log.status or log.phase), log.evaluations,
+            _state(log, document)[1], log.evaluations,
             f"{log.seconds:.1f}", found.at if found else "-", _number(top),
         ))  # fmt: skip
         best.append(progress_series(tree, one.name, log.evaluations))

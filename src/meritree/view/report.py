@@ -75,7 +75,7 @@ def name_of(document: Document) -> str:
 def verdict(document: Document) -> Iterator[str]:
     """Status, message, the evidence for it."""
     state, message = words.headline(document)
-    kind = "flagged" if words.suspect(document) else document["status"]
+    kind, _ = words.state(document["status"], document)
     yield (
         f'<h1><span class="verdict {text(kind)}">{text(state)}</span>: '
         f"{text(name_of(document))}</h1>"

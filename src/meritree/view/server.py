@@ -24,6 +24,7 @@ from meritree.errors import BadInput, MeritreeError
 from meritree.view import html, pages
 from meritree.view.gallery import Entry, find_entries
 from meritree.view.live import Watch
+from meritree.view.store import folder_instead
 
 PORT = 8642
 SCAN_EVERY = 2.0  # seconds between two looks at the folder
@@ -54,6 +55,12 @@ class Gallery:
                     if one.kind == "run" and one.id not in self.watches:
                         self.watches[one.id] = Watch(one.path)
             return list(self._entries.values())
+
+    def lone_run(self) -> Entry | None:
+        """The run that the folder itself is; None where it holds runs, or nothing."""
+        entries = self.entries()
+        alone = len(entries) == 1 and entries[0].kind == "run" and entries[0].path == self.root
+        return entries[0] if alone else None
 
     def entry(self, kind: str, number: str) -> Entry | None:
         """One of them by its id."""
@@ -110,6 +117,8 @@ def serve(
         BadInput: the folder is none, the port is taken, or the address is not this machine's own
             and ``open_to_all`` was not said.
     """
+    if root.is_file():
+        raise BadInput(f"{root} is a file; give {folder_instead(root)}")
     if not root.is_dir():
         raise BadInput(f"no such folder: {root}; give a run's folder or one that holds runs")
     host = "127.0.0.1" if host == "localhost" else host
@@ -219,12 +228,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _index(self) -> None:
         gallery = self.server.gallery
-        entries = gallery.entries()
-        if len(entries) == 1 and entries[0].kind == "run" and entries[0].path == gallery.root:
-            self._page(pages.run_page(entries[0], gallery.watches[entries[0].id]))
+        if run := gallery.lone_run():
+            self._page(pages.run_page(run, gallery.watches[run.id]))
         else:
-            name = str(gallery.root)
-            self._page(pages.index_page(entries, gallery.watches, name))
+            self._page(pages.index_page(gallery.entries(), gallery.watches, str(gallery.root)))
 
     def _run(
         self, entry: Entry, watch: Watch, rest: list[str], query: dict[str, list[str]]

@@ -58,6 +58,13 @@ def load_run(folder: Path) -> RunView:
         ) from error
 
 
+def folder_instead(file: Path) -> str:
+    """What to give in place of a file, in words: its folder where that holds a run."""
+    if any((file.parent / name).is_file() for name in ("run.db", "result.json")):
+        return f"its folder: {file.absolute().parent if file.parent == Path() else file.parent}"
+    return "the folder that `fix` named (--out)"
+
+
 def read_document(path: Path) -> Document | None:
     """The result document, None where there is none.
 

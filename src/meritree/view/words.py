@@ -46,7 +46,7 @@ FLAGGED = "verified, but it looks made for the tests"
 def suspect(document: Document) -> bool:
     """Whether the best patch is verified and yet looks made for the tests."""
     best: Document = next(iter(document.get("candidates") or ()), {})
-    return document["status"] == "verified" and bool(best.get("flags"))
+    return document.get("status") == "verified" and bool(best.get("flags"))
 
 
 def headline(document: Document) -> tuple[str, str]:
@@ -56,6 +56,16 @@ def headline(document: Document) -> tuple[str, str]:
     if not suspect(document):
         return title, message
     return FLAGGED, message.replace("It looks made for the tests, so it was", "It was")
+
+
+def state(status: str, document: Document | None) -> tuple[str, str]:
+    """(the kind of a run's state, for its colour, and the state in words, not yet escaped).
+
+    ``document`` is the run's result, None while there is none: only it knows of flags.
+    """
+    if status == "verified" and document is not None and suspect(document):
+        return "flagged", FLAGGED
+    return status, STATUS_WORDS.get(status, one_line(status))
 
 
 def tone(document: Document) -> str:
