@@ -1,0 +1,62 @@
+"""What a newcomer gets wrong first is refused at once, with the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+jax = pytest.importorskip("jax")
+gymnasium = pytest.importorskip("gymnasium")
+pytest.importorskip("gymnax")
+pytest.importorskip("pgx")
+
+from meritree.errors import BadInput  # noqa: E402
+from meritree.rl.envs import RiverSwim, make_env  # noqa: E402
+from meritree.rl.on_policy.trainer import on_policy_trainer  # noqa: E402
+from meritree.rl.value_based.offline import offline_trainer, play  # noqa: E402
+from meritree.rl.value_based.trainer import value_trainer  # noqa: E402
+
+
+class Nameless(gymnasium.Env):  # type: ignore[misc, name-defined]
+    """A world that was never registered."""
+
+
+@pytest.mark.parametrize("trainer", [value_trainer, on_policy_trainer])
+@pytest.mark.parametrize(
+    ("given", "way_out"),
+    [
+        (lambda: gymnasium.make("CartPole-v1"), "give make_env('gymnasium:CartPole-v1', n=4)"),
+        (lambda: gymnasium.make_vec("CartPole-v1", 4), "make_env('gymnasium:CartPole-v1', n=4)"),
+        (Nameless, "HostVector(SyncVectorEnv([...], autoreset_mode=AutoresetMode.SAME_STEP))"),
+        (
+            lambda: "CartPole-v1",
+            "make_env('CartPole-v1') or make_env('gymnasium:CartPole-v1', n=4)",
+        ),
+        (lambda: "river-swim", "env='river-swim': that is a name, give the environment: "
+         "make_env('meritree:river-swim')"),
+        (lambda: "riverswim", "did you mean meritree:river-swim?"),
+        (lambda: RiverSwim, "env=RiverSwim: that is a class, give one that is made, RiverSwim("),
+        (lambda: 3, "env=3: give an environment, such as make_env('CartPole-v1')"),
+    ],
+)  # fmt: skip
+def test_what_is_no_environment_of_ours_is_refused_with_the_call_that_makes_one(
+    trainer: Callable[..., Any], given: Callable[[], Any], way_out: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(way_out)):
+        trainer(given(), n_env=4)
+
+
+def test_another_number_of_worlds_is_refused_with_the_right_one() -> None:
+    with pytest.raises(BadInput, match=re.escape("runs 4 worlds, but n_env=8: give n_env=4")):
+        value_trainer(make_env("gymnasium:CartPole-v1", n=4), n_env=8)
+
+
+def test_a_spec_of_gymnasium_is_refused() -> None:
+    data = play(
+        RiverSwim(3), lambda key, obs: jax.numpy.zeros(2), jax.random.key(0), steps=2, n_env=2
+    )
+    with pytest.raises(BadInput, match=r"make_env\(\.\.\.\)\.spec"):
+        offline_trainer(gymnasium.spec("CartPole-v1"), data)
