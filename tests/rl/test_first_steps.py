@@ -18,6 +18,7 @@ from meritree.rl.envs import RiverSwim, make_env  # noqa: E402
 from meritree.rl.on_policy.trainer import on_policy_trainer  # noqa: E402
 from meritree.rl.value_based.offline import offline_trainer, play  # noqa: E402
 from meritree.rl.value_based.trainer import value_trainer  # noqa: E402
+from meritree.value.transforms import added, chain, clip, shift  # noqa: E402
 
 
 class Nameless(gymnasium.Env):  # type: ignore[misc, name-defined]
@@ -60,3 +61,25 @@ def test_a_spec_of_gymnasium_is_refused() -> None:
     )
     with pytest.raises(BadInput, match=r"make_env\(\.\.\.\)\.spec"):
         offline_trainer(gymnasium.spec("CartPole-v1"), data)
+
+
+@pytest.mark.parametrize("trainer", [value_trainer, on_policy_trainer])
+@pytest.mark.parametrize(
+    "reward",
+    [
+        shift(-0.1, gamma=0.99),
+        chain(clip(-1.0, 1.0), shift(-0.1, gamma=0.99)),
+        added(shift(-0.1, gamma=0.99), 0.5),
+    ],
+)
+def test_a_reward_that_reckons_with_another_discount_is_refused(
+    trainer: Callable[..., Any], reward: Any
+) -> None:
+    with pytest.raises(BadInput, match=r"with gamma=0.99, but the trainer .* gamma=0.9; give both"):
+        trainer(RiverSwim(3), reward=reward, gamma=0.9)
+
+
+def test_the_same_discount_or_a_traced_one_or_a_shift_by_nothing_goes_through() -> None:
+    value_trainer(RiverSwim(3), reward=shift(-0.1, gamma=0.9), gamma=0.9)
+    value_trainer(RiverSwim(3), reward=shift(0.0, gamma=0.9), gamma=0.99)
+    value_trainer(RiverSwim(3), reward=shift(-0.1, gamma=0.9), gamma=jax.numpy.asarray(0.99))
