@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ pytest.importorskip("gymnax")
 pytest.importorskip("pgx")
 
 from meritree.errors import BadInput  # noqa: E402
-from meritree.rl.envs import RiverSwim, make_env  # noqa: E402
+from meritree.rl.envs import RiverSwim, make_env, vectorise  # noqa: E402
 from meritree.rl.on_policy.trainer import on_policy_trainer  # noqa: E402
+from meritree.rl.trainer import Trainer, fit  # noqa: E402
 from meritree.rl.value_based.offline import offline_trainer, play  # noqa: E402
 from meritree.rl.value_based.trainer import value_trainer  # noqa: E402
 from meritree.value.transforms import added, chain, clip, shift  # noqa: E402
@@ -83,3 +85,48 @@ def test_the_same_discount_or_a_traced_one_or_a_shift_by_nothing_goes_through() 
     value_trainer(RiverSwim(3), reward=shift(-0.1, gamma=0.9), gamma=0.9)
     value_trainer(RiverSwim(3), reward=shift(0.0, gamma=0.9), gamma=0.99)
     value_trainer(RiverSwim(3), reward=shift(-0.1, gamma=0.9), gamma=jax.numpy.asarray(0.99))
+
+
+def walk(worlds: Any) -> Trainer:
+    """Two windows of one step each, in which nothing is learned."""
+
+    def window(state: Any) -> Any:
+        state, out = worlds.step(
+            jax.random.key(0), state, jax.numpy.zeros(worlds.n, jax.numpy.int32)
+        )
+        return state, {"reward": out.reward.sum()}
+
+    return Trainer(
+        worlds.spec, lambda key: worlds.reset(key)[0], window, 2, 1,
+        lambda state, key, obs, ctx: jax.numpy.zeros(len(obs), jax.numpy.int32),
+    )  # fmt: skip
+
+
+class Interrupted(Exception):
+    """Stands for a user who stops a run."""
+
+
+def stop(done: int, total: int, log: Any) -> None:
+    raise Interrupted
+
+
+def test_a_run_on_worlds_outside_of_jax_warns_that_it_cannot_go_on_and_does_not(
+    tmp_path: Path,
+) -> None:
+    name = "gymnasium:CartPole-v1"
+    with (
+        pytest.warns(UserWarning, match=f"{name} lives outside of JAX"),
+        pytest.raises(Interrupted),
+    ):
+        fit(walk(make_env(name, n=2)), 0, out=tmp_path, save_every=1, progress=stop)
+    assert (tmp_path / "checkpoint.npz").exists()
+    with pytest.raises(BadInput, match=r"1 of 2 windows, .* cannot be wound back; begin anew"):
+        fit(walk(make_env(name, n=2)), 0, out=tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_worlds_within_jax_go_on_without_a_warning(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        fit(walk(vectorise(RiverSwim(3), 2)), 0, out=tmp_path, save_every=1, progress=stop)
+    _, log = fit(walk(vectorise(RiverSwim(3), 2)), 0, out=tmp_path)
+    assert log["steps"].tolist() == [1, 2]
