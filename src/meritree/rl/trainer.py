@@ -7,6 +7,7 @@ checkpoints and resuming. Knows no algorithm.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,6 +21,7 @@ import numpy as np
 from meritree.errors import BadInput
 from meritree.rl.checkpoint import Checkpoint, digest
 from meritree.rl.envs.env import Env, EnvSpec, VectorEnv, vectorise, where_rows
+from meritree.rl.envs.host import Ticket
 from meritree.value.contexts import Context
 
 Array: TypeAlias = Any
@@ -152,6 +154,8 @@ def fit(
         trainer: what to run.
         seed: of the run.
         out: folder for checkpoints; given again, the run goes on where it stood. One run a folder.
+            Where the environment lives outside of JAX (Gymnasium's) an unfinished run cannot go
+            on; a warning says so at the start.
         save_every: windows between checkpoints; the last one is always written.
         progress: called with (windows done, windows in all, log of the last one).
 
@@ -161,7 +165,8 @@ def fit(
 
     Raises:
         BadInput: the folder holds a checkpoint of another trainer or seed: anything that changes
-            the program, a step size as much as a head.
+            the program, a step size as much as a head; or an unfinished run on worlds outside of
+            JAX.
     """
     if save_every < 1:
         raise BadInput(f"save_every={save_every}: must be at least 1")
@@ -173,6 +178,8 @@ def fit(
         raise BadInput(
             f"{out}: holds {len(rows)} windows, this run has {trainer.windows}; name another folder"
         )
+    if out is not None and len(rows) < trainer.windows and _has_ticket(trainer.trace()):
+        _no_way_back(trainer, out, len(rows))
     while len(rows) < trainer.windows:
         state, log = trainer._advance(state)
         rows.append({name: float(value) for name, value in log.items()})
@@ -181,6 +188,30 @@ def fit(
         progress(len(rows), trainer.windows, rows[-1])
     log = {name: np.asarray([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     return state, log | {"steps": trainer.window_steps * (1 + np.arange(len(rows)))}
+
+
+def _has_ticket(state: State) -> bool:
+    """Whether worlds outside of JAX belong to a state."""
+
+    def ticket(part: Any) -> bool:
+        return isinstance(part, Ticket)
+
+    return any(map(ticket, jax.tree.leaves(state, is_leaf=ticket)))
+
+
+def _no_way_back(trainer: Trainer, out: str | os.PathLike[str], done: int) -> None:
+    """Warns before the first window of a run that cannot be resumed, refuses to resume one."""
+    if done:
+        raise BadInput(
+            f"{out}: holds {done} of {trainer.windows} windows, but the worlds of "
+            f"{trainer.spec.name} live outside of JAX and cannot be wound back; begin anew in "
+            "another folder"
+        )
+    warnings.warn(
+        f"{trainer.spec.name} lives outside of JAX: if this run is interrupted it cannot go on "
+        f"from the checkpoints in {out}; only a finished one is read back",
+        stacklevel=3,
+    )
 
 
 def fresh_contexts(context: Context | None, key: Any, count: int) -> Array | None:

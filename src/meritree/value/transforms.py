@@ -49,6 +49,7 @@ class RewardTransform(NamedTuple):
         fit: (state, batch of steps, key) to (state, numbers for the log), once an update, for
             pieces that learn something themselves (a predictor whose error is a bonus); None:
             nothing to learn.
+        discounts: those that it reckons with; a learner that discounts otherwise is refused.
     """
 
     channels: Callable[[int], int]
@@ -56,6 +57,7 @@ class RewardTransform(NamedTuple):
     online: Callable[[State, Step], tuple[State, Array]]
     sample: Callable[[State, Step], Array]
     fit: Callable[[State, Step, Any], tuple[State, Mapping[str, Any]]] | None = None
+    discounts: tuple[float, ...] = ()
 
 
 def stateless(function: Callable[[Step], Array], channels: Callable[[int], int]) -> RewardTransform:
@@ -106,6 +108,7 @@ def chain(*parts: RewardTransform) -> RewardTransform:
         online,
         sample,
         fit if learns else None,
+        tuple(gamma for part in parts for gamma in part.discounts),
     )
 
 
@@ -131,7 +134,7 @@ def shift(c: float, gamma: float, k: float = 1.0) -> RewardTransform:
 
     Args:
         c: shift of each reward.
-        gamma: discount, in [0, 1).
+        gamma: discount, in [0, 1); the learner's own.
         k: scale, > 0.
     """
     _finite(c=c)
@@ -148,7 +151,8 @@ def shift(c: float, gamma: float, k: float = 1.0) -> RewardTransform:
         )
         return k * step.reward + paid
 
-    return stateless(shifted, _same)
+    # Nothing is paid on where c is 0, so that its discount is of no account.
+    return stateless(shifted, _same)._replace(discounts=(gamma,) if c else ())
 
 
 def unshifted_value(value: Array, c: float, gamma: float, k: float = 1.0) -> Array:
@@ -278,6 +282,7 @@ def added(bonus: RewardTransform, weight: float) -> RewardTransform:
         online,
         lambda state, step: step.reward + weight * bonus.sample(state, step),
         bonus.fit,
+        bonus.discounts,
     )
 
 

@@ -155,16 +155,19 @@ def vectorise(env: Env | VectorEnv, n: int) -> VectorEnv:
     """n copies of a world; what is vectorised already is handed back.
 
     Raises:
-        BadInput: n below 1, or another number than a ready vector has.
+        BadInput: no environment of ours, n below 1, or another number than a ready vector has.
     """
+    from meritree.rl.envs.given import check_env  # it knows this module
+
     if n < 1:
         raise BadInput(f"n_env={n}: must be at least 1")
+    check_env(env, n)
     ready = getattr(env, "n", None)
     if ready is None:
         return Vectorised(env, n)  # type: ignore[arg-type]
     if ready != n:
         raise BadInput(
-            f"environment {env.spec.name} runs {ready} worlds, but n_env={n}: give the same"
+            f"environment {env.spec.name} runs {ready} worlds, but n_env={n}: give n_env={ready}"
         )
     return env  # type: ignore[return-value]
 

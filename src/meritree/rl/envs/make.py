@@ -69,7 +69,7 @@ def make_env(name: str, **options: Any) -> Env | VectorEnv:
         return host_vector(rest, **{"n": 8, **options})
     if name in gymnax.registered_envs:
         return _of_gymnax(name, options)
-    raise BadInput(f"no environment is called {name!r}; {_hint(name)}")
+    raise BadInput(f"no environment is called {name!r}; {hint(name)}")
 
 
 def _made(name: str, make: Callable[..., Env], options: dict[str, Any]) -> Env:
@@ -98,7 +98,8 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _hint(name: str) -> str:
+def hint(name: str) -> str:
+    """Names near one that does not exist, or where to find all of them."""
     names = list_envs()
     plain: dict[str, list[str]] = {}
     for each in names:

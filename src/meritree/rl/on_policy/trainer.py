@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import flax.linen as nn
 
 from meritree.errors import BadInput
-from meritree.rl.checks import check_counts, check_kinds, tried_out
+from meritree.rl.checks import check_counts, check_discounts, check_kinds, tried_out
 from meritree.rl.envs.env import Env, EnvSpec, VectorEnv, vectorise
 from meritree.rl.nets import MLP, network, orthogonal
 from meritree.rl.on_policy.advantage import Advantage, gae
@@ -160,6 +160,7 @@ def _weights(
 
 def _check_parts(plan: Plan) -> None:
     """Combinations that could run but would not mean what was asked for."""
+    check_discounts(plan.gamma, [plan.reward])
     if (plan.env.n * plan.rollout) % plan.reward_batches:
         raise BadInput(
             f"{plan.env.n * plan.rollout} rows of a rollout cannot be shared evenly by "

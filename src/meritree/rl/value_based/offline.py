@@ -119,9 +119,15 @@ def offline_trainer(
         windows: points of the log.
 
     Raises:
-        BadInput: numbers out of range, an empty data set, a reward transform that learns.
+        BadInput: no `EnvSpec`, numbers out of range, an empty data set, a reward transform that
+            learns.
     """
     check_kinds(head=head, net=net, chain=chain, weight=weight, extra=extra)
+    if not isinstance(spec, EnvSpec):
+        raise BadInput(
+            f"spec is of type {type(spec).__name__}; give that of an environment of ours, "
+            "make_env(...).spec"
+        )
     check_counts(updates=updates, batch=batch, windows=windows)
     if data.last.ndim != 1 or len(data.last) == 0:
         raise BadInput(f"data: last has shape {data.last.shape}, expected [N] with N >= 1")

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from meritree.errors import BadInput
-from meritree.rl.checks import check_counts, check_kinds, tried_out
+from meritree.rl.checks import check_counts, check_discounts, check_kinds, tried_out
 from meritree.rl.envs.env import Env, VectorEnv, vectorise, where_rows
 from meritree.rl.keys import quick
 from meritree.rl.nets import MLP, network
@@ -312,6 +312,7 @@ def _per_member(
 
 def _check_parts(plan: _Plan) -> None:
     """Combinations that could run but would not mean what was asked for."""
+    check_discounts(plan.gamma, plan.rewards)
     learning, context = plan.learning, plan.context
     if learning.weight.needs_previous and not learning.chain.keep_previous:
         raise BadInput(
