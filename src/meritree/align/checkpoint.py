@@ -41,12 +41,15 @@ def body_of(function: Callable[..., Any]) -> str:
     inner = inspect.unwrap(function)
     if not hasattr(inner, "__code__") and not isinstance(inner, type):
         inner = type(inner).__call__
+    code = getattr(inner, "__code__", None)
     try:
+        if code is not None and code.co_filename == "<string>":
+            # What `exec` compiled has no file; since Python 3.13 that name may be another's text.
+            raise OSError("no source")
         body = textwrap.dedent(inspect.getsource(inner))
         with contextlib.suppress(SyntaxError):  # a lambda in the middle of an expression
             body = ast.dump(ast.parse(body))
     except (OSError, TypeError):
-        code = getattr(inner, "__code__", None)
         body = type(function).__qualname__ if code is None else _compiled(code)
     return hashlib.sha256(body.encode()).hexdigest()[:8]
 
