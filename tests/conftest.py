@@ -15,7 +15,6 @@ from meritree.respond.offline import guard
 
 # Two processes of tests share two cores: threads of a library would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NPROC", "1")  # what XLA goes by
 
 # What JAX compiled is kept, however small it is: a second run of the tests compiles nothing anew,
 # and most of the time of tests of learners is compilation.
